@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <numeric>
 #include <ostream>
 #include <span>
@@ -26,7 +27,9 @@ struct shown_figure {
   const char* format;
 };
 /// What clients got, and what it took: two tables, since one would be wider than a terminal.
-constexpr std::array<shown_figure, 10> served_figures{{{"finished", "FINISHED", "%.0f"},
+constexpr std::array<shown_figure, 12> served_figures{{{"finished", "FINISHED", "%.0f"},
+                                                       {"not_served", "NOT SERVED", "%.0f"},
+                                                       {"cancelled", "CANCELLED", "%.0f"},
                                                        {"lost_requests", "LOST", "%.0f"},
                                                        {"slo_attainment", "SLO", "%.4f"},
                                                        {"ttft_p50_ms", "TTFT P50 MS", "%.1f"},
@@ -69,34 +72,60 @@ std::string verdict_word(const sim::run_summary& summary,
   return summary.passed() ? "passed" : "missed";
 }
 
-std::vector<std::string> figures_of(const sim::run_summary& summary,
+std::vector<std::string> figures_of(const std::map<std::string, double>& figures,
                                     std::span<const shown_figure> shown) {
   std::vector<std::string> cells;
   for (const auto& figure : shown) {
-    const auto found = summary.figures.find(figure.name);
-    cells.push_back(found == summary.figures.end() ? "" : formatted(figure.format, found->second));
+    const auto found = figures.find(figure.name);
+    cells.push_back(found == figures.end() ? "" : formatted(figure.format, found->second));
   }
   return cells;
 }
 
-/// The runs' names, `first` and its cells, and the figures.
+/// A run's first cell: what it is, and how many faults strike nothing of it.
+std::string run_words(const sim::what_if_case& one) {
+  const auto spared = one.plan.faults_left_out;
+  if (spared == 0)
+    return one.label();
+  return one.label() + " (without " + std::to_string(spared)
+         + (spared == 1 ? " fault)" : " faults)");
+}
+
+/// Of one run its verdict; of several how many of them have the good one.
+std::string verdict_cell(const std::vector<sim::what_if_case>& cases,
+                         const std::vector<std::size_t>& places, const sweep_outcome& outcome) {
+  if (places.size() == 1)
+    return verdict_word(cases[places[0]].summary, outcome.goal);
+  const std::string good = outcome.goal ? "kept" : "passed";
+  const auto count = std::count_if(places.begin(), places.end(), [&](std::size_t place) {
+    return verdict_word(cases[place].summary, outcome.goal) == good;
+  });
+  return std::to_string(count) + " of " + std::to_string(places.size()) + " " + good;
+}
+
+/// The runs' names, `first` and its cells, and the figures; below them the means over seeds.
 void print_table(context& env, const std::vector<sim::what_if_case>& cases,
                  const sweep_outcome& outcome, column first, std::span<const shown_figure> shown,
-                 const std::function<std::string(const sim::what_if_case&)>& first_of) {
+                 const std::function<std::string(const std::vector<std::size_t>&)>& first_of) {
   std::vector<column> columns{{"RUN"}, std::move(first)};
   for (const auto& figure : shown)
     columns.push_back({figure.title, align::right});
   table rows(std::move(columns));
-  for (std::size_t place = 0; place < cases.size(); ++place) {
-    const auto& one = cases[place];
-    if (!one.ran)
-      continue;
-    std::vector<std::string> cells{(outcome.best == place ? "* " : "") + one.label(),
-                                   first_of(one)};
-    auto figures = figures_of(one.summary, shown);
+  const auto& found = outcome.searched.best_runs;
+  const auto add = [&](const std::string& words, const std::vector<std::size_t>& places,
+                       const std::map<std::string, double>& values) {
+    const bool best = std::find(found.begin(), found.end(), places[0]) != found.end();
+    std::vector<std::string> cells{(best ? "* " : "") + words, first_of(places)};
+    auto figures = figures_of(values, shown);
     std::move(figures.begin(), figures.end(), std::back_inserter(cells));
     rows.add(std::move(cells));
-  }
+  };
+  for (std::size_t place = 0; place < cases.size(); ++place)
+    if (cases[place].ran)
+      add(run_words(cases[place]), {place}, cases[place].summary.figures);
+  for (const auto& mean : sim::means_over_seeds(cases))
+    add("mean of " + std::to_string(mean.runs.size()) + ": " + cases[mean.runs[0]].cluster(),
+        mean.runs, mean.figures);
   env.out << rows.render(env.wide(), env.colour);
 }
 
@@ -104,11 +133,12 @@ void print_tables(context& env, const std::vector<sim::what_if_case>& cases,
                   const sweep_outcome& outcome) {
   print_table(env, cases, outcome, {outcome.goal ? "GOAL" : "VERDICT", align::left, false, true},
               served_figures,
-              [&](const auto& one) { return verdict_word(one.summary, outcome.goal); });
+              [&](const auto& places) { return verdict_cell(cases, places, outcome); });
   env.out << '\n';
   print_table(env, cases, outcome, {"COST USD/H", align::right}, spent_figures,
-              [](const auto& one) {
-                return one.cost_per_h > 0 ? formatted("%.2f", one.cost_per_h) : std::string();
+              [&](const auto& places) {
+                const auto cost = cases[places[0]].cost_per_h;
+                return cost > 0 ? formatted("%.2f", cost) : std::string();
               });
 }
 
@@ -158,7 +188,11 @@ void print_json(context& env, const sim_options& wanted,
   made["command"] = command_line(wanted, seed);
   if (!sweeps(wanted, "seed"))
     made["seed"] = seed;
-  made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
+  made["best"] = best ? nlohmann::ordered_json(cases[*best].cluster()) : nullptr;
+  if (best && cases[*best].seed)
+    made["worst_seed"] = cases[*best].summary.seed;
+  if (outcome.goal)
+    made["remarks"] = sim::search_remarks(cases, *outcome.goal, outcome.searched);
   if (outcome.goal)
     made["not_played"] = {{"no_better", outcome.searched.no_better},
                           {"beyond_budget", outcome.searched.beyond_budget}};
@@ -279,20 +313,33 @@ void print_not_played(context& env, const sweep_outcome& outcome) {
     env.out << "  " << searched.beyond_budget << " not played: beyond the budget\n";
 }
 
+void print_remarks(context& env, const std::vector<std::string>& remarks) {
+  for (const auto& remark : remarks)
+    env.out << "  " << printable(remark) << '\n';
+}
+
 /// What a search came to; of one that found nothing, what the largest cluster lacked.
 void print_found(context& env, const std::vector<sim::what_if_case>& cases,
                  const sweep_outcome& outcome) {
+  const auto remarks = sim::search_remarks(cases, *outcome.goal, outcome.searched);
   if (outcome.best) {
-    env.out << "found: " << printable(cases[*outcome.best].label()) << '\n';
+    const auto& worst = cases[*outcome.best];
+    env.out << "found: " << printable(worst.cluster());
+    if (const auto seeds = outcome.searched.best_runs.size(); seeds > 1)
+      env.out << ", under each of " << seeds << " seeds; the nearest to a miss was seed "
+              << worst.summary.seed;
+    env.out << '\n';
+    print_remarks(env, remarks);
     return print_not_played(env, outcome);
   }
-  env.out << "found: none; widen --sweep"
-          << (outcome.searched.beyond_budget > 0 ? " or raise --budget\n" : "\n");
+  // More devices are no advice where they do not help.
+  env.out << "found: none"
+          << (!remarks.empty()                     ? "\n"
+              : outcome.searched.beyond_budget > 0 ? "; widen --sweep or raise --budget\n"
+                                                   : "; widen --sweep\n");
+  print_remarks(env, remarks);
   print_not_played(env, outcome);
-  const sim::what_if_case* largest = nullptr;
-  for (const auto& one : cases)
-    if (one.ran && (!largest || sim::device_count(one.plan) > sim::device_count(largest->plan)))
-      largest = &one;
+  const auto* largest = sim::largest_that_missed(cases, *outcome.goal);
   if (largest == nullptr)
     return;
   for (const auto& violation : largest->summary.violations)

@@ -34,7 +34,7 @@ public:
         clients_(io_, watchers_, [this] { return now(); }),
         faults_(io_, heap_, processes_, watchers_, [this] { return now(); }),
         arrivals_(heap_, clients_, plan_, wanted.seed, sim::limits::requests_max),
-        recorder_(summary_, false) {
+        recorder_(summary_, false, sim::arrivals_of(plan_).until) {
     watchers_.add(recorder_);
     watchers_.add(ended_once_);
     if (plan_.slo.given())
@@ -149,7 +149,8 @@ private:
     summary_.counts.builds = counted.builds;
     summary_.counts.loads = counted.loads;
     take_notes();
-    compute_figures(summary_, plan_.safety_us);
+    const auto [from, until] = sim::arrivals_of(plan_);
+    compute_figures(summary_, until - from);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
     if (const auto late = late_->percentile(500))

@@ -91,6 +91,8 @@ ordered_json run_json(const report_run& run) {
   made["notes"] = summary.notes;
   made["command"] = run.command;
   made["figures"] = summary.figures;
+  made["not_served"] = summary.codes;
+  made["faults_left_out"] = summary.counts.faults_left_out;
   made["cost_per_h"] = run.cost_per_h;
   made["device_tokens"] = summary.device_tokens;
   made["curves"] = curves_of(summary);

@@ -17,7 +17,7 @@ namespace {
 class replay {
 public:
   replay(const scenario& plan, const run_options& options)
-      : plan_(plan), options_(options), recorder_(summary_, true) {
+      : plan_(plan), options_(options), recorder_(summary_, true, arrivals_of(plan).until) {
     summary_.scenario = plan.name;
     summary_.seed = options.seed;
     summary_.policy = engine_only_word;
@@ -53,9 +53,13 @@ public:
     if (!live_.empty() && summary_.passed())
       summary_.violations.push_back("liveness: " + std::to_string(live_.size())
                                     + " requests did not end within `settle`");
-    compute_figures(summary_, plan_.safety_us);
+    const auto [from, until] = arrivals_of(plan_);
+    compute_figures(summary_, until - from);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
+    summary_.counts.slo_misses = slo_.misses();
+    summary_.counts.slo_misses_early = slo_.early_misses();
+    summary_.counts.faults_left_out = plan_.faults_left_out;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
     summary_.notes = plan_.notes;
     sizes_.tell(summary_);

@@ -11,6 +11,7 @@ request_result& recorder::result_of(live& one) {
 }
 
 void recorder::on_submitted(const request_meta& meta, time_us now) {
+  summary_.counts.before_ready += summary_.counts.ready_at ? 0U : 1U;
   auto& one = live_[meta.id];
   one.place = std::min(summary_.requests.size(), limits::records_max);
   if (one.place < limits::records_max)
@@ -59,6 +60,8 @@ void recorder::on_event(const core::event& happened, time_us now) {
     end_build(built->compile, now);
   } else if (const auto* failed = std::get_if<core::compile_failed>(&happened)) {
     end_build(failed->compile, now);
+  } else if (std::holds_alternative<core::replica_loaded>(happened)) {
+    summary_.counts.ready_at = summary_.counts.ready_at.value_or(now);
   } else if (const auto* lost = std::get_if<core::node_lost>(&happened)) {
     for (auto at = builds_.begin(); at != builds_.end();) {
       const auto which = at++;
@@ -121,11 +124,24 @@ void recorder::on_command(const core::command& wanted, time_us now) {
   counts.resumes += granted->resumed ? 1U : 0U;
 }
 
+/// How many of the tokens that came at once were written while requests arrived. Gathered ones were
+/// written one after the other since the last ones came.
+std::uint64_t recorder::in_time(const live& stream, bool first, std::uint32_t count,
+                                time_us now) const {
+  if (now <= arrivals_until_)
+    return count;
+  if (!gathered_ || first || stream.last_token_at >= arrivals_until_)
+    return 0;
+  const auto span = static_cast<std::uint64_t>(now - stream.last_token_at);
+  return count * static_cast<std::uint64_t>(arrivals_until_ - stream.last_token_at) / span;
+}
+
 void recorder::on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                          time_us now) {
   auto& stream = live_.at(request);
   auto& one = result_of(stream);
   one.completion_tokens += count;
+  summary_.counts.tokens_in_time += in_time(stream, !one.first_token_at, count, now);
   if (!stream.counted || stream.served_by != device) {
     stream.served_by = device;
     stream.counted = &summary_.device_tokens[device.value];
@@ -159,6 +175,8 @@ void recorder::on_answered(const client_answer& ended, time_us now) {
   one.ended_at = now;
   one.outcome = ended.outcome;
   one.code = ended.code;
+  if (ended.outcome == request_outcome::finished && now <= arrivals_until_)
+    ++summary_.counts.finished_in_time;
   if (ended.outcome != request_outcome::finished && ended.outcome != request_outcome::cancelled)
     ++summary_.codes[ended.code];
   if (found->second.place == limits::records_max)

@@ -8,6 +8,7 @@
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/summary.hpp"
 
+#include <limits>
 #include <map>
 #include <unordered_map>
 
@@ -16,7 +17,10 @@ namespace consort::sim {
 class recorder : public observer {
 public:
   /// Writes into `summary`, which outlives it. Where tokens are `gathered`, engines tell the gaps.
-  recorder(run_summary& summary, bool gathered) : summary_(summary), gathered_(gathered) {}
+  /// Throughput is of what comes up to `arrivals_until`.
+  recorder(run_summary& summary, bool gathered,
+           time_us arrivals_until = std::numeric_limits<time_us>::max())
+      : summary_(summary), gathered_(gathered), arrivals_until_(arrivals_until) {}
 
   void on_submitted(const request_meta& meta, time_us now) override;
   void on_event(const core::event& happened, time_us now) override;
@@ -58,11 +62,14 @@ private:
     time_us began_at = 0;
   };
   void end_build(compile_id which, time_us now);
+  [[nodiscard]] std::uint64_t in_time(const live& stream, bool first, std::uint32_t count,
+                                      time_us now) const;
   void see_report(const core::device_reported& report);
   void count(const request_result& one);
 
   run_summary& summary_;
   bool gathered_;
+  time_us arrivals_until_;
   std::unordered_map<request_id, live, by_number> live_; ///< Not answered yet; never walked.
   std::unordered_map<std::string, last_report> reports_; ///< By device.
   std::map<compile_id, build> builds_;                   ///< Under way.

@@ -108,8 +108,16 @@ struct scenario {
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo; ///< What clients are promised, by which runs are judged.
   std::vector<scenario_expectation> expectations;
-  std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
+  std::size_t faults_left_out = 0; ///< Of a sweep's: this cluster has nothing that they strike.
+  std::vector<std::string> notes;  ///< On what was left out in reading it, with file and line.
 };
+
+/// From the first `from` of its workloads to the last `until`.
+struct arrival_span {
+  time_us from = 0;
+  time_us until = 0; ///< After `from`.
+};
+[[nodiscard]] arrival_span arrivals_of(const scenario& plan);
 
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);

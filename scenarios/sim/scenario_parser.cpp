@@ -329,6 +329,8 @@ private:
                 .message);
       if (made.absent.empty() || !made.targets.empty())
         made_.faults.push_back(std::move(made));
+      else
+        ++made_.faults_left_out;
     });
   }
 
@@ -390,6 +392,16 @@ std::vector<std::string> device_ids(const scenario_node& node) {
     made.push_back(node.name + "/" + std::string(model->type)
                    + std::to_string(numbers[model->type]++));
   return made;
+}
+
+arrival_span arrivals_of(const scenario& plan) {
+  arrival_span made{plan.safety_us, 0};
+  for (const auto& work : plan.workloads) {
+    made.from = std::min(made.from, work.from);
+    made.until = std::max(made.until, work.until);
+  }
+  // Where nothing can arrive any length does.
+  return made.from < made.until ? made : arrival_span{0, plan.safety_us};
 }
 
 std::size_t device_count(const scenario& plan) {

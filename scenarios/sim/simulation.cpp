@@ -82,7 +82,7 @@ public:
                    [this, devices = device_count(plan)] { return devices + gateway_.live(); }),
         gateway_(heap_, links_, watchers_),
         arrivals_(heap_, gateway_, plan, options.seed, options.requests_max),
-        recorder_(summary_, plan.gathers_tokens) {
+        recorder_(summary_, plan.gathers_tokens, arrivals_of(plan).until) {
     watchers_.add(recorder_);
     watchers_.add(sizes_);
     // After the recorder, so that a summary already holds what a checker objects to.
@@ -230,9 +230,13 @@ private:
     for (const auto& node : plan_.nodes)
       for (const auto& device : node.devices)
         summary_.counts.builds_draw = summary_.counts.builds_draw || device->compile_mw > 0;
-    compute_figures(summary_, plan_.safety_us);
+    const auto [from, until] = arrivals_of(plan_);
+    compute_figures(summary_, until - from);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
+    summary_.counts.slo_misses = slo_.misses();
+    summary_.counts.slo_misses_early = slo_.early_misses();
+    summary_.counts.faults_left_out = plan_.faults_left_out;
     summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
     summary_.notes = plan_.notes;

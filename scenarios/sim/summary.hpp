@@ -44,9 +44,16 @@ struct run_counts {
   duration_us build_us_most = 0; ///< Of one.
   bool builds_draw = false;      ///< The scenario says what power a build takes.
   std::uint64_t loads = 0;
-  std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
-  std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
-  std::uint64_t cached_tokens = 0; ///< Of these, found in an engine's cache.
+  std::uint64_t hedges = 0;           ///< Tickets beside an attempt that was late.
+  std::uint64_t prompt_tokens = 0;    ///< Of attempts that came to their end.
+  std::uint64_t cached_tokens = 0;    ///< Of these, found in an engine's cache.
+  std::uint64_t tokens_in_time = 0;   ///< Written while requests arrived, not in the drain.
+  std::uint64_t finished_in_time = 0; ///< Requests, likewise.
+  std::optional<time_us> ready_at;    ///< When the first replica had loaded.
+  std::uint64_t before_ready = 0;     ///< Requests that came earlier.
+  std::uint64_t slo_misses = 0;
+  std::uint64_t slo_misses_early = 0; ///< Of them, see slo_watcher::early_misses().
+  std::uint64_t faults_left_out = 0;  ///< See scenario.
   std::uint64_t frames = 0;
   std::uint64_t steps = 0; ///< Of virtual time.
 };
@@ -105,7 +112,7 @@ struct run_summary {
 /// Names of the figures that a scenario may bound.
 [[nodiscard]] const std::vector<std::string>& summary_metrics();
 
-/// Computes `figures` from the rest.
+/// Computes `figures` from the rest. `arrivals_us`: for how long requests arrived.
 void compute_figures(run_summary& summary, duration_us arrivals_us);
 
 /// Compares figures with bounds. Returns: one line per missed bound.

@@ -15,6 +15,9 @@ namespace consort::sim {
 
 namespace {
 
+/// The only field of which a sweep's values are chance, not choice.
+constexpr std::string_view seed_path = "seed";
+
 error usage(const std::string& message) {
   return {recovery::refuse, "usage", message};
 }
@@ -225,6 +228,13 @@ std::string what_if_case::label() const {
   return made + (plan.engine_only ? "engine only" : policy.value);
 }
 
+std::string what_if_case::cluster() const {
+  std::string made;
+  for (const auto& [path, value] : settings)
+    made += path == seed_path ? std::string() : path + "=" + value + " ";
+  return made + (plan.engine_only ? "engine only" : policy.value);
+}
+
 namespace {
 
 /// Adds what a fault may name in this cluster; nothing of one that cannot be read.
@@ -289,7 +299,7 @@ result<done> read_case(const strict_json::value& tree, std::string_view origin,
   into.plan = std::move(*plan);
   into.cost_per_h = cost_per_h(into.plan);
   for (const auto& [path, value] : into.settings)
-    if (path == "seed")
+    if (path == seed_path)
       into.seed = into.plan.seed;
   return done{};
 }
@@ -380,11 +390,11 @@ private:
   std::size_t finished_ = 0; ///< Of these runs.
 };
 
-/// Runs some of the cases, as part of a what-if of which `before` runs are over and which has
-/// `most` in all.
-void run_some(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
-              const what_if_options& wanted, std::size_t before, std::size_t most) {
-  progress_sum progress(wanted, before, most, places.size());
+} // namespace
+
+void run_part(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+              const what_if_options& wanted, const what_if_part& of) {
+  progress_sum progress(wanted, of.before, of.most, places.size());
   run_parallel(places.size(), wanted.jobs, [&](std::size_t number) {
     auto& one = cases[places[number]];
     run_options options;
@@ -401,11 +411,9 @@ void run_some(std::vector<what_if_case>& cases, const std::vector<std::size_t>& 
   });
 }
 
-} // namespace
-
 void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
                const what_if_options& wanted) {
-  run_some(cases, places, wanted, 0, places.size());
+  run_part(cases, places, wanted, {0, places.size()});
 }
 
 result<search_goal> parse_goal(std::string_view text) {
@@ -441,39 +449,6 @@ result<search_goal> parse_goal(std::string_view text) {
 
 bool keeps_goal(const run_summary& summary, const search_goal& goal) {
   return summary.violations.empty() && missed_expectations(summary, goal.wanted).empty();
-}
-
-search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
-                           double budget_per_h, const what_if_options& wanted) {
-  search_result found;
-  std::vector<std::size_t> open; // What may be the answer, best first.
-  for (std::size_t place = 0; place < cases.size(); ++place)
-    if (budget_per_h <= 0 || cases[place].cost_per_h <= budget_per_h)
-      open.push_back(place);
-  found.beyond_budget = cases.size() - open.size();
-  // What is to be least, then what decides between equals: where nothing has a price, the smaller
-  // cluster is the cheaper one.
-  const auto price = [&](std::size_t place) {
-    const auto devices = static_cast<double>(device_count(cases[place].plan));
-    const auto cost = cases[place].cost_per_h;
-    return goal.fewest ? std::pair(devices, cost) : std::pair(cost, devices);
-  };
-  std::stable_sort(open.begin(), open.end(),
-                   [&](std::size_t left, std::size_t right) { return price(left) < price(right); });
-  while (found.runs < open.size() && !found.best) {
-    const auto begin = open.begin() + static_cast<std::ptrdiff_t>(found.runs);
-    const auto count = std::min<std::size_t>(std::max(wanted.jobs, 1U), open.size() - found.runs);
-    const std::vector<std::size_t> batch(begin, begin + static_cast<std::ptrdiff_t>(count));
-    run_some(cases, batch, wanted, found.runs, open.size());
-    found.runs += count;
-    const auto kept = std::find_if(batch.begin(), batch.end(), [&](std::size_t place) {
-      return keeps_goal(cases[place].summary, goal);
-    });
-    if (kept != batch.end())
-      found.best = *kept;
-  }
-  found.no_better = open.size() - found.runs;
-  return found;
 }
 
 std::optional<std::string> unpriced_note(const std::vector<what_if_case>& cases) {

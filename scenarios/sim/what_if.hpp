@@ -10,6 +10,7 @@
 #include "scenarios/strict_json.hpp"
 
 #include <functional>
+#include <map>
 
 namespace consort::sim {
 
@@ -39,6 +40,8 @@ struct what_if_case {
   run_summary summary; ///< Without its requests, unless they were asked for.
 
   [[nodiscard]] std::string label() const;
+  /// Its label but for the seed, which is no choice.
+  [[nodiscard]] std::string cluster() const;
 };
 
 /// Combinations of a sweep that are no cluster: no group of nodes is left.
@@ -73,7 +76,16 @@ struct what_if_options {
   std::function<void(const what_if_progress&)> on_progress;
 };
 
+/// Which part of a what-if some runs are.
+struct what_if_part {
+  std::size_t before = 0; ///< Runs that are over.
+  std::size_t most = 0;   ///< In all.
+};
+
 /// Runs the cases whose places are given.
+void run_part(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+              const what_if_options& wanted, const what_if_part& of);
+/// Likewise where these are all.
 void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
                const what_if_options& wanted);
 
@@ -88,18 +100,42 @@ struct search_goal {
 
 /// What a search came to.
 struct search_result {
-  std::optional<std::size_t> best; ///< Place of the case; nothing when none does.
+  /// Place of the case; nothing when none does. Of several seeds the one that came nearest to a
+  /// miss, as a share of a bound.
+  std::optional<std::size_t> best;
+  std::vector<std::size_t> best_runs; ///< Of that cluster, one per seed.
   std::size_t runs = 0;
   std::size_t no_better = 0;     ///< Not played: they cost as much as what was found, or more.
   std::size_t beyond_budget = 0; ///< Not played either.
 };
 
-/// The best case that keeps the goal within `budget_per_h` (0 = none); of equally cheap ones the
-/// one with the fewest devices, of equally large ones the first. Plays them in that order, `jobs`
-/// at a time, until one keeps the goal. A cluster is never ruled out by what another one did: more
+/// The best cluster that keeps the goal within `budget_per_h` (0 = none), under every seed of the
+/// sweep; of equally cheap ones the one with the fewest devices, of equally large ones the first.
+/// Plays them in that order, each under all its seeds, `jobs` runs at a time (or one cluster's),
+/// until one keeps the goal. A cluster is never ruled out by what another one did: more
 /// devices may serve worse.
 [[nodiscard]] search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
                                          double budget_per_h, const what_if_options& wanted);
+
+/// The largest cluster of those that were played and missed the goal, or null.
+[[nodiscard]] const what_if_case* largest_that_missed(const std::vector<what_if_case>& cases,
+                                                      const search_goal& goal);
+
+/// What whoever asked should know of the end of a search, a line each: whom the found cluster did
+/// not serve and which faults it was spared; of one that found nothing, whether size matters, and
+/// what loading has to do with it.
+[[nodiscard]] std::vector<std::string> search_remarks(const std::vector<what_if_case>& cases,
+                                                      const search_goal& goal,
+                                                      const search_result& found);
+
+/// The runs of one cluster under several seeds, and the mean of each figure over those that have
+/// it.
+struct seed_mean {
+  std::vector<std::size_t> runs; ///< Their places.
+  std::map<std::string, double> figures;
+};
+/// Of each cluster that was played under more than one seed, in order.
+[[nodiscard]] std::vector<seed_mean> means_over_seeds(const std::vector<what_if_case>& cases);
 
 /// What a search by money, or within a budget, counts as free since nobody said what it costs: a
 /// line with what to write, or nothing.

@@ -332,6 +332,32 @@ TEST(Simulation, GatheredTokensEndAtTheSameTimeWithFewerFrames) {
   EXPECT_LT(gathered.counts.frames * 2, each.counts.frames);
   for (const auto* name : {"ttft_p50_ms", "itl_p50_ms", "itl_p99_ms", "e2e_p50_ms", "e2e_p99_ms"})
     EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.02) << name;
+  for (const auto* name : {"tokens_per_s", "requests_per_s"})
+    EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.01) << name;
+}
+
+/// All requests are served in the end, and the time that takes is no part of the rate.
+TEST(Simulation, ThroughputSaturatesWhereTheClusterDoes) {
+  const auto at_rate
+      = [](const std::string& rate) {
+          const auto plan = parse_scenario(R"json({
+      "name": "saturated", "duration": "20s", "settle": "600s", "seed": 1,
+      "scheduler": { "queue_timeout": "600s" },
+      "nodes": [{ "name": "n", "devices": ["cpu-local"] }],
+      "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512,
+                         "replicas_min": 1 } },
+      "workload": [{ "poisson": ")json" + rate + R"json(", "input": 20, "output": 60,
+                     "from": "5s" }] })json",
+                                           "saturated.json");
+          EXPECT_TRUE(plan.ok()) << plan.failure().message;
+          const auto summary = run(*plan, 1);
+          EXPECT_EQ(summary.figures.at("tokens"), 60 * summary.figures.at("requests"));
+          return summary.figures.at("tokens_per_s");
+        };
+  const auto busy = at_rate("40/s");
+  EXPECT_NEAR(at_rate("80/s") / busy, 1, 0.05);
+  EXPECT_LT(busy, 1'200) << "half of what is asked of it";
+  EXPECT_GT(busy, 2 * at_rate("5/s"));
 }
 
 /// Every kind of device serves, those that need an artifact once it is built.

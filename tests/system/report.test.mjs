@@ -137,6 +137,24 @@ test('the page of a search says what was found and which runs missed', options, 
   assert.match(dom, /Alone: consort sim .* --sweep nodes.gpu=3/, 'how to play it again');
 });
 
+test('the page of several seeds shows their means and what was not served', options, async (t) => {
+  const program = find_browser();
+  if (!program) return t.skip('no Chromium'); // Said above.
+  const folder = await report(t, path.join(root, 'scenarios/kill.json'), '--policy',
+    'latency,energy', '--sweep', 'seed=1..2', '--find', 'cheapest cluster with failed <= 1000');
+  const { dom, complaints } = render(program, path.join(folder, 'report.html'),
+    '--window-size=520,900');
+  assert.deepEqual(complaints, []);
+  assert.match(dom, /class="chip">found latency</, 'the cluster, not one of its seeds');
+  assert.match(dom, /seed=2 latency<span class="chip small">found</, 'under each seed');
+  assert.equal(count(dom, /<tr class="mean"/g), 4, 'two policies in two tables');
+  assert.match(dom, /mean of 2: energy/);
+  assert.match(dom, /<th>not served<\/th><th>cancelled<\/th>/);
+  assert.match(dom, /<span>not served/, 'a tile');
+  const pareto = /viewBox="0 0 (\d+) 300"[^>]*aria-label="Cost against latency"/.exec(dom);
+  assert.ok(Number(pareto[1]) < 520, 'letters keep their size on a narrow page');
+});
+
 test('a promise that was nearly kept is not shown as kept', options, async (t) => {
   const program = find_browser();
   if (!program) return t.skip('no Chromium'); // Said above.

@@ -188,6 +188,29 @@ TEST(SimCommand, RunsWithLongLabelsAndFilesOfAnyNameAreWritten) {
   EXPECT_EQ(nlohmann::json::parse(run_command({"sim", odd, "-o", "json"}).out)["scenario"], "own");
 }
 
+TEST(SimCommand, ASearchOverSeedsNamesTheClusterAndTheWorstOfThem) {
+  std::vector<std::string> search{"sim",     CONSORT_SOURCE_DIR "/scenarios/quickstart.json",
+                                  "--sweep", "nodes.edge=2",
+                                  "--sweep", "faults[0].at=5s",
+                                  "--sweep", "duration=8s",
+                                  "--sweep", "seed=1..3",
+                                  "--find",  "smallest cluster with lost_requests <= 0"};
+  const auto found = run_command(search);
+  EXPECT_EQ(found.code, exit_code::done) << found.err;
+  const std::string cluster = "nodes.edge=2 faults[0].at=5s duration=8s latency";
+  EXPECT_THAT(found.out,
+              HasSubstr("found: " + cluster
+                        + ", under each of 3 seeds; the nearest to a miss was seed 1\n"));
+  EXPECT_THAT(found.out, HasSubstr("* mean of 3: " + cluster));
+  EXPECT_THAT(found.out, HasSubstr("3 of 3 kept"));
+  EXPECT_THAT(found.out, HasSubstr("NOT SERVED"));
+  search.insert(search.end(), {"-o", "json"});
+  const auto document = nlohmann::json::parse(run_command(search).out);
+  EXPECT_EQ(document["best"], cluster);
+  EXPECT_EQ(document["worst_seed"], 1);
+  EXPECT_TRUE(document["remarks"].is_array());
+}
+
 TEST(SimCommand, ASweepSaysWhichCombinationsAreNoCluster) {
   const auto done = run_command(
       {"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--sweep", "nodes.edge-0=0..1"});

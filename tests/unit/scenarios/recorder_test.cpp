@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 namespace consort::sim {
 namespace {
 
@@ -87,6 +90,44 @@ TEST_F(RecorderTest, CountsByReasonWhatWasNotServed) {
             (std::map<std::string, std::uint64_t>{{"attempts_exhausted", 1}, {"queue_full", 2}}));
   compute_figures(summary_, 1'000'000);
   EXPECT_NE(render_summary(summary_).find("1 attempts_exhausted, 2 queue_full"), std::string::npos);
+  EXPECT_EQ(summary_.figures["not_served"], 3);
+  EXPECT_EQ(summary_.figures["lost_requests"], 1) << "a refusal is an answer";
+  EXPECT_EQ(summary_.figures["cancelled"], 1) << "nor did the cluster refuse that one";
+}
+
+/// What a queue is drained of after the arrivals says nothing about how fast the cluster is.
+TEST_F(RecorderTest, ThroughputIsOfWhatWasWrittenWhileRequestsArrived) {
+  const auto tokens_by = [](bool gathered, const std::vector<std::pair<time_us, unsigned>>& told) {
+    run_summary summary;
+    recorder watch(summary, gathered, 1'000'000);
+    request_meta meta;
+    meta.id = {gateway_id{1}, 1};
+    watch.on_submitted(meta, 0);
+    for (const auto& [at, count] : told)
+      watch.on_tokens(meta.id, device_id("n/gpu0"), count, at);
+    watch.on_answered({meta.id, request_outcome::finished, "", {}, 0}, told.back().first);
+    compute_figures(summary, 1'000'000);
+    EXPECT_EQ(summary.figures["requests_per_s"], told.back().first <= 1'000'000 ? 1 : 0);
+    return summary.figures["tokens_per_s"];
+  };
+  EXPECT_EQ(tokens_by(false, {{900'000, 1}, {1'000'000, 1}}), 2);
+  EXPECT_EQ(tokens_by(false, {{900'000, 1}, {1'000'001, 1}, {9'000'000, 7}}), 1);
+  // 900, 925 ... 1,150 ms: four of the ten were written by the end.
+  EXPECT_EQ(tokens_by(true, {{900'000, 1}, {1'150'000, 10}, {1'400'000, 10}}), 5);
+  EXPECT_EQ(tokens_by(true, {{1'100'000, 1}, {1'350'000, 10}}), 0);
+}
+
+TEST_F(RecorderTest, CountsWhoCameBeforeTheFirstReplicaHadLoaded) {
+  request_meta meta;
+  meta.id = {gateway_id{1}, 1};
+  recorder_.on_submitted(meta, 5);
+  EXPECT_EQ(summary_.counts.ready_at, std::nullopt);
+  recorder_.on_event(core::replica_loaded{}, 10);
+  recorder_.on_event(core::replica_loaded{}, 20);
+  meta.id = {gateway_id{1}, 2};
+  recorder_.on_submitted(meta, 30);
+  EXPECT_EQ(summary_.counts.ready_at, 10);
+  EXPECT_EQ(summary_.counts.before_ready, 1U);
 }
 
 /// They are tickets beyond the first like failovers, and nothing failed.

@@ -33,6 +33,41 @@ TEST(Slo, CountsArrivalsThatGotWhatWasPromised) {
   EXPECT_EQ(watch.attainment(), 1.0);
 }
 
+/// Three come while the model loads, one while the last of these waits, one when all is well.
+TEST(Slo, TellsMissesThatLoadingMadeFromOthers) {
+  slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 0, .gap_us = 0});
+  const auto id = [](std::uint64_t number) { return request_id{gateway_id(1), number}; };
+  core::load_replica load;
+  load.instance = instance_id(5);
+  load.model = model_name("m");
+  const auto submit = [&](std::uint64_t number, time_us at) {
+    auto meta = meta_of(id(number));
+    meta.model = load.model;
+    watch.on_submitted(meta, at);
+  };
+  const auto serve = [&](std::uint64_t number, time_us at) {
+    watch.on_tokens(id(number), {}, 1, at);
+    watch.on_answered(answer(id(number)), at);
+  };
+  watch.on_command(load, 0);
+  for (const std::uint64_t early : {1, 2, 3})
+    submit(early, 10);
+  core::replica_loaded loaded;
+  loaded.instance = load.instance;
+  watch.on_event(loaded, 1'000);
+  serve(1, 1'050);
+  watch.on_answered(answer(id(2), request_outcome::cancelled), 1'060);
+  submit(4, 1'100);
+  serve(3, 1'200);
+  submit(5, 1'210);
+  serve(4, 1'300);
+  serve(5, 1'400);
+  submit(6, 1'500);
+  serve(6, 1'550);
+  EXPECT_EQ(watch.misses(), 4U);
+  EXPECT_EQ(watch.early_misses(), 3U) << "the fifth was slow, and nothing was left of the start";
+}
+
 TEST(Slo, TokensThatComeAtOnceAreAsMany) {
   const auto attained = [&](std::uint32_t count) {
     slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 10, .gap_us = 30});

@@ -31,6 +31,8 @@ run_summary sample() {
   for (const auto gap : {3'000, 1'000, 2'000})
     made.token_gaps.add(gap);
   made.device_tokens["n/cpu0"] = 20;
+  made.counts.tokens_in_time = 20;
+  made.counts.finished_in_time = 2;
   compute_figures(made, 2'000'000);
   return made;
 }
@@ -48,7 +50,9 @@ TEST(Summary, CountsFailedAndUnansweredRequestsAsLost) {
   EXPECT_EQ(summary.figures.at("requests"), 4);
   EXPECT_EQ(summary.figures.at("finished"), 2);
   EXPECT_EQ(summary.figures.at("lost_requests"), 2);
+  EXPECT_EQ(summary.figures.at("not_served"), 1) << "whoever was told so";
   EXPECT_EQ(summary.figures.at("tokens_per_s"), 10);
+  EXPECT_EQ(summary.figures.at("requests_per_s"), 1);
   EXPECT_EQ(summary.figures.at("ttft_p50_ms"), 10);
   EXPECT_EQ(summary.figures.at("ttft_p99_ms"), 20);
   EXPECT_EQ(summary.figures.at("itl_p50_ms"), 2);

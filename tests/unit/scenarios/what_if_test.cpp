@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace consort::sim {
 namespace {
@@ -311,6 +313,102 @@ TEST(Search, NamesTheDevicesThatNobodySaidThePriceOf) {
   EXPECT_NE(unpriced_note(none)->find("the cluster with the fewest devices is the cheapest"),
             std::string::npos)
       << *unpriced_note(none);
+}
+
+/// A seed is chance: the luckiest one makes no cluster good.
+TEST(Search, APromiseIsKeptUnderEverySeed) {
+  const auto all = cases_of({"seed=1..4", "nodes.small=1..2", "nodes.big=0"});
+  ASSERT_EQ(all.size(), 8U);
+  auto played = all;
+  run_cases(played, {0, 1, 2, 3}, {});
+  std::map<double, std::uint64_t> seeds; // By how many requests came.
+  for (std::size_t at = 0; at < 4; ++at)
+    seeds[played[at].summary.figures.at("requests")] = played[at].summary.seed;
+  ASSERT_GE(seeds.size(), 2U) << "seeds differ";
+  const auto find = [&](double most, unsigned jobs) {
+    auto cases = all;
+    what_if_options options;
+    options.jobs = jobs;
+    const auto goal = parse_goal("cheapest cluster with requests <= " + std::to_string(most));
+    const auto found = search_cases(cases, *goal, 0, options);
+    return std::pair(found, found.best ? cases[*found.best] : what_if_case{});
+  };
+  for (const unsigned jobs : {1U, 3U, 8U}) {
+    const auto [lucky, none] = find(seeds.begin()->first, jobs);
+    EXPECT_FALSE(lucky.best) << "one seed of four keeps it";
+    EXPECT_EQ(lucky.runs, 8U);
+    const auto [found, worst] = find(seeds.rbegin()->first, jobs);
+    ASSERT_TRUE(found.best);
+    EXPECT_EQ(found.best_runs, (std::vector<std::size_t>{0, 1, 2, 3}));
+    EXPECT_EQ(worst.cluster(), "nodes.small=1 nodes.big=0 latency");
+    EXPECT_EQ(worst.summary.figures.at("requests"), seeds.rbegin()->first);
+  }
+}
+
+/// The cases as if they had been played, each with this figure.
+std::vector<what_if_case> played(std::vector<what_if_case> cases, const std::string& figure,
+                                 const std::vector<double>& values) {
+  for (std::size_t at = 0; at < values.size(); ++at) {
+    cases.at(at).ran = true;
+    cases[at].summary.figures[figure] = values[at];
+  }
+  return cases;
+}
+
+TEST(Search, RunsThatDifferInTheirSeedHaveAMean) {
+  auto cases
+      = played(cases_of({"nodes.small=1..2", "seed=1..2"}), "tokens_per_s", {10, 20, 30, 50});
+  cases[2].summary.figures["ttft_p99_ms"] = 7; // In the other run nobody got that far.
+  const auto means = means_over_seeds(cases);
+  ASSERT_EQ(means.size(), 2U);
+  EXPECT_EQ(means[0].runs, (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(means[0].figures.at("tokens_per_s"), 20);
+  EXPECT_EQ(means[0].figures.at("ttft_p99_ms"), 7);
+  EXPECT_EQ(means[1].figures.at("tokens_per_s"), 35);
+  EXPECT_TRUE(means_over_seeds(played(cases_of({"nodes.small=1..2"}), "tokens", {1, 2})).empty());
+}
+
+TEST(Search, SaysWhomTheFoundClusterDidNotServeAndWhatStruckNothingOfIt) {
+  auto cases = played(cases_of({"nodes.small=0,1"}, with_fault(R"("kill": "small-0")")),
+                      "not_served", {651, 0});
+  EXPECT_EQ(cases[0].plan.faults_left_out, 1U);
+  EXPECT_EQ(cases[1].plan.faults_left_out, 0U);
+  auto& figures = cases[0].summary.figures;
+  figures["requests"] = 881;
+  figures["rejected"] = 650;
+  figures["failed"] = 1;
+  const auto goal = *parse_goal("cheapest cluster with lost_requests <= 1");
+  const auto remarks = search_remarks(cases, goal, {0, {0}, 1, 0, 0});
+  ASSERT_EQ(remarks.size(), 2U);
+  EXPECT_EQ(remarks[0].find("it did not serve 651 of 881 requests (650 rejected, 0 expired, 1 "
+                            "failed), and latencies are of the finished only; `not_served <= 0`"),
+            0U)
+      << remarks[0];
+  EXPECT_EQ(remarks[1].find("it has not what 1 fault of the file would strike"), 0U) << remarks[1];
+  EXPECT_TRUE(search_remarks(cases, goal, {1, {1}, 1, 0, 0}).empty());
+}
+
+TEST(Search, SaysWhereSizeChangesNothingAndLoadingIsWhatIsMissed) {
+  const auto goal = *parse_goal("cheapest cluster with slo_attainment >= 0.99");
+  auto cases = played(cases_of({"nodes.small=1,4", "nodes.big=0"}), "slo_attainment", {0.87, 0.87});
+  for (auto& one : cases) {
+    one.summary.counts.ready_at = 23'000'000;
+    one.summary.counts.slo_misses = 187;
+    one.summary.counts.slo_misses_early = 186;
+  }
+  const auto cold = search_remarks(cases, goal, {});
+  ASSERT_EQ(cold.size(), 2U);
+  EXPECT_EQ(cold[0], "size changes nothing: slo_attainment is 0.87 with 1 device and 0.87 with 4");
+  EXPECT_EQ(cold[1].find("186 of 187 misses of the SLO came before the first replica had loaded"),
+            0U)
+      << cold[1];
+  EXPECT_NE(cold[1].find("at 23.0 s: load it before they come, by `replicas_min`"),
+            std::string::npos)
+      << cold[1];
+  cases = played(std::move(cases), "slo_attainment", {0.5, 0.9});
+  for (auto& one : cases)
+    one.summary.counts.slo_misses_early = 10;
+  EXPECT_TRUE(search_remarks(cases, goal, {}).empty()) << "more of them may do";
 }
 
 /// Without prices all cost the same, and one that keeps the goal rules out no smaller one.
