@@ -180,6 +180,8 @@ result<done> server_link::find_server() {
       return found.failure();
     *stage = *std::move(found);
     (*stage)->base = spec_->base;
+    (encodes ? encoding_ : prefilling_)
+        .place(links::format_address({(*stage)->host, (*stage)->port}));
   }
   return take_key();
 }
@@ -465,10 +467,14 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                           self->generated_,
                           self->encode_ ? &*self->encode_ : nullptr,
                           self->plain_,
-                          price == nullptr ? std::function<std::uint64_t(const token_usage&)>()
-                                           : [link = self.get(), price](const token_usage& used) {
-                                               return link->bill(*price, used);
-                                             }};
+                          price == nullptr
+                              ? std::function<std::uint64_t(const token_usage&)>()
+                              : [link = self.get(), price](
+                                    const token_usage& used) { return link->bill(*price, used); },
+                          self->encoding_,
+                          self->prefilling_,
+                          self->wanted_.device.spec.prefill_tokens_per_s,
+                          [link = self.get()] { link->note_stages(); }};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -552,6 +558,19 @@ void server_link::heed(const server_word& word) {
 }
 
 /// What it came to, for the limits.
+/// What its stages have come to: a change is logged, the rest is told with its figures.
+void server_link::note_stages() {
+  for (auto* watch : {&encoding_, &prefilling_})
+    if (const auto news = watch->take_news(); !news.empty())
+      spdlog::log(watch->given_up() ? spdlog::level::warn : spdlog::level::info, "{}: {}",
+                  wanted_.device.id.value, server_message(std::string_view(news)));
+  const std::lock_guard lock(stats_mutex_);
+  stats_.stages_missed_total = encoding_.missed_total() + prefilling_.missed_total();
+  stats_.stage_missed = server_message(
+      std::string_view(prefilling_.missed().empty() ? encoding_.missed() : prefilling_.missed()));
+  stages_given_up_until_ = std::max(encoding_.told_until(), prefilling_.told_until());
+}
+
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
   if (const auto& usage = ended.usage())
     gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
@@ -594,6 +613,7 @@ session_stats server_link::stats() const {
   }
   out.engine_lacks = lacks_;
   if (closed_until_ > now)
+  out.stage_given_up = now < stages_given_up_until_;
     out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
   return out;
 }
