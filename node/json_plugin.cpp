@@ -4,6 +4,7 @@
 #include "messages/wire_check.hpp"
 #include "node/child_process.hpp"
 #include "node/host/compile_main.hpp"
+#include "node/pattern.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_tools.hpp"
 #include "node/probe_answer.hpp"
@@ -19,7 +20,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <regex>
 
 namespace consort::node {
 
@@ -313,8 +313,14 @@ device_spec json_plugin::describe(const std::map<std::string, std::string>& fiel
 
 const model_sheet* json_plugin::sheet_for(const std::string& model) const {
   for (const auto& sheet : document_.sheets)
-    if (std::regex_search(model, std::regex(sheet.match)))
-      return &sheet;
+    if (const auto wanted = pattern::compile(sheet.match)) {
+      const auto match = wanted->search(model);
+      if (match.gave_up)
+        spdlog::warn("plugin {}: `match` of a spec sheet: {}", document_.metadata.name,
+                     given_up_words(model));
+      if (match.found)
+        return &sheet;
+    }
   return nullptr;
 }
 

@@ -46,10 +46,15 @@ inline constexpr std::size_t block_lines_max = 256;          ///< Of one device,
 inline constexpr std::size_t sysfs_file_bytes_max = 4096;    ///< Read of one file, parse sysfs.
 inline constexpr std::size_t plugin_pattern_bytes_max = 256; ///< One regular expression.
 inline constexpr std::size_t pattern_line_bytes_max = 1024;  ///< Of a line, what patterns see.
+inline constexpr std::uint32_t pattern_steps_max = 100'000;  ///< Backtracking, on one line.
+inline constexpr std::uint32_t pattern_depth_max = 10'000;   ///< Nested steps, on one line.
+inline constexpr std::uint32_t pattern_heap_kib_max = 4'096; ///< KiB, for one line.
 inline constexpr std::size_t plugin_reasons_max = 64;        ///< Of one node, that it tells.
 inline constexpr std::size_t plugin_reason_bytes_max = 256;  ///< Of each, and of a device's.
 inline constexpr std::size_t plugin_folders_max = 256;       ///< Plugin folders per directory.
 inline constexpr std::size_t json_depth_max = 64;            ///< Of a tool's answer.
+inline constexpr std::size_t json_preface_bytes_max = 4'096; ///< In front of it, passed over.
+inline constexpr std::size_t json_beginnings_max = 8;        ///< Lines that may be its first.
 
 // GGUF files.
 inline constexpr std::uint64_t gguf_contents_bytes_max = 64 * 1024 * 1024; ///< All but the data.

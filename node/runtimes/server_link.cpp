@@ -342,7 +342,8 @@ void server_link::exited(const child_exit& end) {
 
 void server_link::heard(const std::string& line) {
   log_.feed(line + "\n");
-  failures_.hear(line);
+  if (const auto given_up = failures_.hear(line); !given_up.empty())
+    spdlog::warn("{}: plugin {}: runtime/{}", wanted_.device.id.value, spec_->plugin, given_up);
 }
 
 /// The plugin's own word on it. What was served once is no artifact to be built anew.
@@ -557,7 +558,6 @@ void server_link::heed(const server_word& word) {
   closed_until_ = closed > 0 ? now + closed : 0;
 }
 
-/// What it came to, for the limits.
 /// What its stages have come to: a change is logged, the rest is told with its figures.
 void server_link::note_stages() {
   for (auto* watch : {&encoding_, &prefilling_})
@@ -571,6 +571,7 @@ void server_link::note_stages() {
   stages_given_up_until_ = std::max(encoding_.told_until(), prefilling_.told_until());
 }
 
+/// What it came to, for the limits.
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
   if (const auto& usage = ended.usage())
     gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
@@ -612,8 +613,8 @@ session_stats server_link::stats() const {
     out.engine_told_us = gauged_at_;
   }
   out.engine_lacks = lacks_;
-  if (closed_until_ > now)
   out.stage_given_up = now < stages_given_up_until_;
+  if (closed_until_ > now)
     out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
   return out;
 }
