@@ -167,7 +167,7 @@ struct gateway_link::shared {
   }
 
   void say_hello();
-  void welcomed(time_us scheduler_now);
+  void welcomed();
   bool more_to_come(messages::query_answer& reply);
   bool next_page(messages::query_answer& reply, pending_query& query);
   void link_lost();
@@ -198,9 +198,7 @@ void gateway_link::shared::say_hello() {
 }
 
 /// Tells of every open request, and of those that ended meanwhile, before anything newer.
-void gateway_link::shared::welcomed(time_us scheduler_now) {
-  if (options.on_scheduler_time)
-    options.on_scheduler_time(scheduler_now);
+void gateway_link::shared::welcomed() {
   const std::lock_guard lock(mutex);
   if (speaking)
     return;
@@ -374,7 +372,7 @@ private:
       return;
     }
     refused_.clear();
-    shared_->welcomed(welcome->body.scheduler_now);
+    shared_->welcomed();
   }
 
   void expire() {
@@ -410,17 +408,13 @@ gateway_id gateway_link::id() const {
   return shared_->options.id;
 }
 
-time_us gateway_link::now() const {
-  return shared_->options.clock();
-}
-
 void gateway_link::submit(request_meta meta, listener_ptr listener) {
   core::reject_request rejected;
   rejected.request = meta.id;
   bool fits = false;
   {
     const std::lock_guard lock(shared_->mutex);
-    fits = shared_->requests.add(meta, listener, now());
+    fits = shared_->requests.add(meta, listener, shared_->options.clock());
   }
   if (!fits) {
     rejected.http_status = 429;
@@ -536,7 +530,7 @@ void gateway_link::ask(messages::query wanted, pending_query query, duration_us 
     if (!failure)
       failure = shared_->send(wanted);
     if (!failure) {
-      query.due = now() + timeout_us;
+      query.due = shared_->options.clock() + timeout_us;
       shared_->queries[++shared_->query_number] = std::move(query);
       return;
     }

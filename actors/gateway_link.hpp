@@ -34,13 +34,13 @@ struct pending_view {
 
 struct gateway_options {
   std::string cluster;
-  std::string join_token;         ///< Empty inside one process.
-  std::string name = "gateway";   ///< As its certificate has it, where there is one.
-  gateway_id id;                  ///< Random, never 0.
-  std::function<time_us()> clock; ///< The scheduler's axis.
-  bool linked = false;            ///< An uplink stands for the scheduler: hello waits for a link.
-  /// Told the scheduler's clock at every welcome; empty where both share one clock.
-  std::function<void(time_us)> on_scheduler_time;
+  std::string join_token;       ///< Empty inside one process.
+  std::string name = "gateway"; ///< As its certificate has it, where there is one.
+  gateway_id id;                ///< Random, never 0.
+  bool linked = false;          ///< An uplink stands for the scheduler: hello waits for a link.
+  /// Steady, of this process: what is left of a request's time outlives the scheduler whose axis it
+  /// could have been measured on.
+  std::function<time_us()> clock;
   std::size_t listeners_max = limits::listeners_max; ///< Requests open at once.
 };
 
@@ -57,7 +57,6 @@ public:
   [[nodiscard]] const caf::actor& actor() const { return link_; }
 
   [[nodiscard]] gateway_id id() const override;
-  [[nodiscard]] time_us now() const override;
   void submit(request_meta meta, std::shared_ptr<gateway::request_listener> listener) override;
   void report(gateway::gateway_report happened) override;
   void admin(gateway::admin_request wanted,

@@ -181,7 +181,7 @@ void door_state::want_reload(const messages::query* by) {
   reload_again_ = reloading_;
   if (std::exchange(reloading_, true))
     return;
-  reload_began_ = options_.agent->options().clock();
+  reload_began_ = options_.agent->options().steady();
   post(self_, telemetry_, reload_wanted{});
 }
 
@@ -190,7 +190,7 @@ void door_state::tell_reloaded(const node::inventory_change& change) {
   auto& report = answer.reloads.emplace_back();
   report.node = options_.agent->options().name;
   report.answered = true;
-  report.took_us = std::max<duration_us>(options_.agent->options().clock() - reload_began_, 0);
+  report.took_us = std::max<duration_us>(options_.agent->options().steady() - reload_began_, 0);
   report.plugins_came = change.plugins_came;
   report.plugins_gone = change.plugins_gone;
   for (const auto& device : change.appeared)
@@ -269,9 +269,11 @@ void door_state::welcomed(const messages::hello_answer& answer, incarnation sche
   }
   greeted_ = true;
   refused_.clear();
+  // The key first: what an earlier scheduler granted is void before its dates are read on a new
+  // axis.
+  options_.agent->gate().set_key(answer.ticket_key);
   if (options_.on_scheduler_time)
     options_.on_scheduler_time(answer.scheduler_now);
-  options_.agent->gate().set_key(answer.ticket_key);
   if (scheduler_life != scheduler_life_) {
     ends_held_.clear(); // Another scheduler knew what they are about.
     forget_old_grants();

@@ -322,6 +322,7 @@ void scheduler_state::apply(const core::event& happened) {
   if (options_.observe_decision && std::any_of(commands_.begin(), commands_.end(), decides))
     options_.observe_decision(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  keep_spending();
   for (const auto& wanted : commands_)
     carry_out(wanted);
   commands_.clear();
@@ -336,6 +337,20 @@ void scheduler_state::keep_holds() {
   if (options_.keep_holds)
     holds_unkept_ = tell_unkept("what is drained and cordoned",
                                 options_.keep_holds(core_.holds(options_.clock())));
+}
+
+/// Money goes on being spent where it cannot be kept: that is told once, not with every request.
+void scheduler_state::keep_spending() {
+  if (!options_.keep_spending)
+    return;
+  const auto spent = core_.remote_spent_to_keep();
+  if (!spent)
+    return;
+  const auto kept = options_.keep_spending(*spent);
+  if (kept)
+    spending_unkept_.reset();
+  else if (!spending_unkept_)
+    spending_unkept_ = tell_unkept("what was spent on remote APIs", kept);
 }
 
 std::optional<error> scheduler_state::tell_unkept(const char* what, const result<done>& kept) {

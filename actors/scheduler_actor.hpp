@@ -37,6 +37,9 @@ struct scheduler_options {
   /// Told of what operators stopped whenever that changes, to be kept for the next life; may be
   /// empty. Called on the actor's thread. Who cannot keep it says why: everybody is told.
   std::function<result<done>(const core::hold_map&)> keep_holds;
+  /// Told of what of the budget for REMOTE devices counts as spent, in micros, before the tickets
+  /// that spend it go out; may be empty. Otherwise as keep_holds.
+  std::function<result<done>(std::uint64_t)> keep_spending;
   /// Told of all models whenever one was declared or removed after the start, to be kept for the
   /// next life; may be empty. Otherwise as keep_holds.
   std::function<result<done>(const std::vector<model_spec>&)> keep_models;
@@ -76,6 +79,7 @@ private:
 
   void apply(const core::event& happened);
   void keep_holds();
+  void keep_spending();
   /// A note for `consort events` where what was done is gone after a restart. Returns: why it is.
   std::optional<error> tell_unkept(const char* what, const result<done>& kept);
   void keep_models();
@@ -100,8 +104,8 @@ private:
   std::vector<core::command> commands_;
   std::optional<time_us> armed_for_;
   std::uint64_t generation_ = 0;
-  std::uint64_t holds_kept_ = 0;                      ///< Version; tried at least.
-  std::optional<error> holds_unkept_, models_unkept_; ///< Why the last try failed.
+  std::uint64_t holds_kept_ = 0; ///< Version; tried at least.
+  std::optional<error> holds_unkept_, models_unkept_, spending_unkept_; ///< Why the last failed.
 };
 
 } // namespace consort::actors

@@ -26,6 +26,8 @@ struct bench_options {
   std::string profile; ///< File to write what was learned to; empty = a plain load.
 };
 
+/// An alias of whatever its server's configuration says.
+constexpr const char* default_model = "default";
 constexpr std::array<std::pair<const char*, std::uint32_t>, 3> percentiles{
     {{"p50", 500}, {"p90", 900}, {"p99", 990}}};
 
@@ -86,7 +88,8 @@ exit_code learn(context& env, const bench_options& wanted) {
     return complain(env, learned.failure());
   const auto& points = learned->points;
   std::ofstream file(wanted.profile, std::ios::binary);
-  file << profile_text(points, profile_origin(wanted.load, learned->device));
+  file << profile_text(points, profile_origin(wanted.load, learned->device),
+                       wanted.load.model == default_model ? "" : wanted.load.model);
   if (!file.flush())
     return complain(
         env, {recovery::refuse, "failed", "cannot write " + wanted.profile + ": check --profile"});
@@ -134,7 +137,7 @@ void add_bench(CLI::App& root, context& env) {
       = root.add_subcommand("bench", "Generate load and measure TTFT, ITL and throughput");
   auto wanted = std::make_shared<bench_options>();
   auto& load = wanted->load;
-  load.model = "default";
+  load.model = default_model;
   auto* streams = command->add_option("-c,--streams", load.streams,
                                       "Concurrent streams (default 1; 256 with --rate)");
   streams->check(CLI::Range(1U, limits::bench_streams_max));

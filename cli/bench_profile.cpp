@@ -92,8 +92,12 @@ std::string profile_origin(const load_options& load, const std::string& device) 
          + load.url;
 }
 
-std::string profile_text(const sim::rate_points& points, const std::string& about) {
-  std::string made = "# " + about + "\nkind,size,us\n";
+std::string profile_text(const sim::rate_points& points, const std::string& about,
+                         const std::string& model) {
+  std::string made = "# " + about + "\n";
+  if (!model.empty())
+    made += "# model: " + model + "\n";
+  made += "kind,size,us\n";
   const auto add = [&](const char* kind, const std::vector<sim::rate_point>& list) {
     for (const auto& one : list) {
       std::array<char, 64> line{};

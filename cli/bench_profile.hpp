@@ -27,7 +27,9 @@ learn_profile(const load_options& load,
 /// What the file says of itself.
 [[nodiscard]] std::string profile_origin(const load_options& load, const std::string& device);
 
-/// The file's text; `about` is a line of comment.
-[[nodiscard]] std::string profile_text(const sim::rate_points& points, const std::string& about);
+/// The file's text; `about` is a line of comment. `model` is told to the simulator, which compares
+/// it with what is served on such a device; empty = not known, as of the alias `default`.
+[[nodiscard]] std::string profile_text(const sim::rate_points& points, const std::string& about,
+                                       const std::string& model);
 
 } // namespace consort::cli

@@ -82,6 +82,9 @@ result<done> cluster_process::parts::start_scheduler() {
   auto holds = kept_state->load_holds();
   if (!holds)
     return holds.failure();
+  const auto spent = kept_state->load_spending();
+  if (!spent)
+    return spent.failure();
   if (const auto restored = restore_declared(); !restored)
     return restored;
   actors::scheduler_options options;
@@ -89,6 +92,10 @@ result<done> cluster_process::parts::start_scheduler() {
   options.core.holds = std::move(*holds);
   options.keep_holds
       = [this](const core::hold_map& stopped) { return kept_state->save_holds(stopped); };
+  options.core.remote_spent_micros = spent->micros;
+  options.core.remote_spent_age_us = spent->age_us;
+  options.keep_spending
+      = [this](std::uint64_t micros) { return kept_state->save_spending(micros); };
   options.keep_models = [this](const std::vector<model_spec>& all) { return keep_declared(all); };
   options.core.numbers_from = wall_clock_us();
   options.life = life;
@@ -108,10 +115,8 @@ void cluster_process::parts::start_gateway_link() {
   options.join_token = config.links.token;
   options.name = config.links.name;
   options.id = gateway_id{actors::random_incarnation().value};
-  options.clock = [this] { return clock.now(); };
+  options.clock = [this] { return clock.steady(); };
   options.linked = config.joins();
-  if (config.joins())
-    options.on_scheduler_time = [this](time_us now) { clock.set(now); };
   link = std::make_unique<actors::gateway_link>(*actor_system, scheduler, std::move(options));
   if (config.joins())
     actors::post_from_outside(scheduler, actors::uplink_owner{link->actor()});

@@ -29,8 +29,9 @@ struct context {
   std::ostream& out;
   std::ostream& err;
   bool out_is_tty = false;
-  bool colour = false;   ///< A terminal, and NO_COLOR is not set.
-  cluster_starter start; ///< Empty where no embedded cluster is linked in.
+  bool err_is_tty = false; ///< Somebody watches: progress may be shown.
+  bool colour = false;     ///< A terminal, and NO_COLOR is not set.
+  cluster_starter start;   ///< Empty where no embedded cluster is linked in.
   global_options options;
   std::function<exit_code()> action; ///< Set by the subcommand that was parsed; run once.
 

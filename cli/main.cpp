@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
               .out = std::cout,
               .err = std::cerr,
               .out_is_tty = terminal,
+              .err_is_tty = isatty(STDERR_FILENO) != 0,
               .colour = terminal && std::getenv("NO_COLOR") == nullptr,
               .start = {},
               .options = {},

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The part of a configuration that says how requests are placed: policy, SLO, profiles of one's
-/// own, and which tenant has which. Pure; errors name file, line, field and the nearest known name.
+/// own (scenarios/policy_section.hpp, as scenarios have them too), and which tenant has which.
+/// Pure; errors name file, line, field and the nearest known name.
 
 #include "cli/config.hpp"
 #include "scenarios/strict_json.hpp"

@@ -3,6 +3,7 @@
 #include "cli/sim_command.hpp"
 #include "cli/table.hpp"
 #include "cli/version.hpp"
+#include "scenarios/sim/engine_replay.hpp"
 
 #include <unistd.h>
 
@@ -34,12 +35,17 @@ result<done> make_folder(const fs::path& folder) {
                "cannot make " + folder.string() + ": " + failed.message()};
 }
 
-/// A label as a folder's name.
-std::string folder_name(std::string label) {
+/// Of a folder's name; file systems have room for 255.
+constexpr std::size_t folder_bytes_max = 200;
+
+/// A label as a folder's name. One that is too long is cut, and `number` tells it from others.
+std::string folder_name(std::string label, std::size_t number) {
   for (char& letter : label)
     if (letter == '/' || letter == ' ')
       letter = '_';
-  return label;
+  if (label.size() <= folder_bytes_max)
+    return label;
+  return label.substr(0, folder_bytes_max) + "..._" + std::to_string(number);
 }
 
 result<done> write_run(const fs::path& folder, const sim::report_run& run) {
@@ -62,8 +68,9 @@ result<done> write_run(const fs::path& folder, const sim::report_run& run) {
 result<done> write_results(const sim_options& wanted, const sim::scenario& plan, std::uint64_t seed,
                            const std::vector<sim::report_run>& runs, const std::string& best) {
   const fs::path folder(wanted.out_dir);
-  for (const auto& run : runs) {
-    const auto own = runs.size() > 1 ? folder / folder_name(run.label) : folder;
+  for (std::size_t number = 0; number < runs.size(); ++number) {
+    const auto& run = runs[number];
+    const auto own = runs.size() > 1 ? folder / folder_name(run.label, number + 1) : folder;
     if (auto written = write_run(own, run); !written)
       return written;
   }
@@ -80,7 +87,7 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
   sim_options one;
   one.path = wanted.path;
   // A run of an engine alone was made by no policy.
-  if (sim::parse_policy(summary.policy))
+  if (summary.policy != sim::engine_only_word)
     one.policies = {summary.policy};
   for (const auto& [path, value] : settings)
     if (path != "seed") // Said as the run's seed.
@@ -88,10 +95,14 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
   return command_line(one, summary.seed);
 }
 
-bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
-                  const std::string& label) {
+void tell_notes(context& env, const sim::run_summary& summary, const std::string& label) {
   for (const auto& note : summary.notes)
     env.err << "consort: " << printable(label + "note: " + note) << '\n';
+}
+
+bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
+                  const std::string& label) {
+  tell_notes(env, summary, label);
   if (summary.passed())
     return true;
   for (const auto& violation : summary.violations)

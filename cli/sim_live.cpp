@@ -63,6 +63,9 @@ result<sim::run_summary> play_live(context& env, const sim_options& wanted,
                                      env.options.log_level},
                                     options.seed,
                                     [&](std::uint32_t done_pm) { progress.show(done_pm / 10); },
+                                    [&](duration_us spent, std::uint64_t left) {
+                                      progress.show_settling(spent, plan.settle_us, left);
+                                    },
                                     [&](const std::string& means) { partitions_by = means; }};
   return live::run(settings);
 }
@@ -119,20 +122,22 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
     return complain(env, root.failure());
   if (const auto why = live::why_not_live(*plan, *root, wanted.path))
     return complain(env, *why);
+  if (const auto known = check_policies(wanted, *plan); !known)
+    return complain(env, known.failure());
   if (const auto made = make_out_folder(wanted); !made)
     return complain(env, made.failure());
   // Answers go to stdout, and nothing else.
   spdlog::set_default_logger(spdlog::stderr_logger_mt("consort"));
   sim::run_options options;
   options.seed = chosen_seed(wanted, plan->seed);
-  options.policy = wanted.policies.empty() ? plan->policy : *sim::parse_policy(wanted.policies[0]);
+  options.policy = chosen_policy(wanted, *plan);
   options.timeline = !wanted.out_dir.empty();
   if (!env.json())
     env.out << "scenario " << printable(plan->name) << ", seed " << options.seed << ", policy "
             << options.policy->value << ": in virtual time, then " << plan->nodes.size() + 2
             << " processes for " << plan->safety_us / sim::limits::second_us << " s\n"
             << origin_line(wanted, options.seed) << std::flush;
-  const auto simulated = sim::run_scenario(*plan, options);
+  const auto simulated = run_with_progress(env, *plan, options, ", in virtual time");
   if (simulated.input_failure)
     return complain(env, *simulated.input_failure);
   live_folder folder(wanted.out_dir);

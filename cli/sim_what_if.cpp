@@ -126,6 +126,27 @@ std::vector<std::uint64_t> seeds_of(const std::vector<sim::what_if_case>& cases)
   return seeds;
 }
 
+nlohmann::ordered_json run_json(const sim_options& wanted, const sim::what_if_case& one,
+                                const sweep_outcome& outcome) {
+  const auto& summary = one.summary;
+  nlohmann::ordered_json settings = nlohmann::ordered_json::object();
+  for (const auto& [path, value] : one.settings)
+    settings[path] = value;
+  const auto misses
+      = outcome.goal ? sim::missed_expectations(summary, outcome.goal->wanted) : summary.misses;
+  return {{"label", one.label()},
+          {"settings", std::move(settings)},
+          {"policy", summary.policy},
+          {"seed", summary.seed},
+          {"command", replay_command(wanted, summary, one.settings)},
+          {"verdict", verdict_word(summary, outcome.goal)},
+          {"violations", summary.violations},
+          {"missed", misses},
+          {"notes", summary.notes},
+          {"cost_per_h", one.cost_per_h},
+          {"figures", summary.figures}};
+}
+
 /// `seed`: of all runs, but where each has its own.
 void print_json(context& env, const sim_options& wanted,
                 const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
@@ -135,7 +156,7 @@ void print_json(context& env, const sim_options& wanted,
   made["scenario"] = cases.front().plan.name;
   made["version"] = version_text();
   made["command"] = command_line(wanted, seed);
-  if (!sweeps_seed(wanted))
+  if (!sweeps(wanted, "seed"))
     made["seed"] = seed;
   made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
   if (outcome.goal)
@@ -145,13 +166,9 @@ void print_json(context& env, const sim_options& wanted,
   made["runs"] = nlohmann::ordered_json::array();
   for (const auto& one : cases)
     if (one.ran)
-      made["runs"].push_back({{"label", one.label()},
-                              {"seed", one.summary.seed},
-                              {"command", replay_command(wanted, one.summary, one.settings)},
-                              {"verdict", verdict_word(one.summary, outcome.goal)},
-                              {"cost_per_h", one.cost_per_h},
-                              {"figures", one.summary.figures}});
-  env.out << made.dump(2) << '\n';
+      made["runs"].push_back(run_json(wanted, one, outcome));
+  // Paths may be any bytes.
+  env.out << made.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
 }
 
 error about_flag(const char* flag, error wrong) {
@@ -181,25 +198,32 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted,
   }
   std::vector<policy_name> policies;
   for (const auto& word : wanted.policies)
-    policies.push_back(*sim::parse_policy(word));
+    policies.push_back(policy_name{word});
   sim::empty_cases empty;
   auto made = sim::make_cases(*root, wanted.path, axes, policies, &empty);
   note_empty(empty, notes);
   if (!made && made.failure().code == "usage")
     return about_flag("--sweep", made.failure());
-  if (made && made->front().plan.engine_only && !policies.empty())
+  if (!made)
+    return made;
+  if (made->front().plan.engine_only && !policies.empty())
     return no_policy_for_engines();
+  for (const auto& one : *made) // A sweep may make profiles, too.
+    if (auto known = check_policies(wanted, one.plan); !known)
+      return known.failure();
   return made;
 }
 
 result<done> write_report(const sim_options& wanted, const std::vector<sim::what_if_case>& cases,
-                          std::uint64_t seed, const std::optional<std::size_t>& best) {
+                          std::uint64_t seed, const sweep_outcome& outcome) {
   std::vector<sim::report_run> runs;
   for (const auto& one : cases)
     if (one.ran)
       runs.push_back({one.label(), one.cost_per_h, &one.summary,
-                      replay_command(wanted, one.summary, one.settings)});
-  return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
+                      replay_command(wanted, one.summary, one.settings),
+                      outcome.goal ? verdict_word(one.summary, outcome.goal) : ""});
+  return write_results(wanted, cases.front().plan, seed, runs,
+                       outcome.best ? cases[*outcome.best].label() : "");
 }
 
 /// The goal of `--find`, where there are prices and promises that it can be judged by. What a
@@ -262,7 +286,8 @@ void print_found(context& env, const std::vector<sim::what_if_case>& cases,
     env.out << "found: " << printable(cases[*outcome.best].label()) << '\n';
     return print_not_played(env, outcome);
   }
-  env.out << "found: none; widen --sweep or raise --budget\n";
+  env.out << "found: none; widen --sweep"
+          << (outcome.searched.beyond_budget > 0 ? " or raise --budget\n" : "\n");
   print_not_played(env, outcome);
   const sim::what_if_case* largest = nullptr;
   for (const auto& one : cases)
@@ -318,12 +343,14 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
     if (one.summary.input_failure)
       return complain(env, *one.summary.input_failure);
   show_outcome(env, wanted, *cases, options.seed, outcome);
+  if (outcome.best) // It may be so cheap since a fault strikes nothing of it.
+    tell_notes(env, (*cases)[*outcome.best].summary, (*cases)[*outcome.best].label() + ": ");
   if (wanted.find.empty())
     for (const auto& one : *cases)
       tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings),
                    one.label() + ": ");
   if (!wanted.out_dir.empty() && ran_of(*cases) > 0)
-    if (const auto written = write_report(wanted, *cases, options.seed, outcome.best); !written)
+    if (const auto written = write_report(wanted, *cases, options.seed, outcome); !written)
       return complain(env, written.failure());
   return outcome.well ? exit_code::done : exit_code::failed;
 }

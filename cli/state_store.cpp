@@ -21,7 +21,9 @@ constexpr const char* make_tables
     = "CREATE TABLE IF NOT EXISTS holds (target TEXT PRIMARY KEY, draining INTEGER NOT NULL,"
       " cordoned INTEGER NOT NULL, reason TEXT NOT NULL, move_at_unix_us INTEGER NOT NULL);"
       "CREATE TABLE IF NOT EXISTS held_hardware (target TEXT PRIMARY KEY, identity TEXT NOT NULL);"
-      "CREATE TABLE IF NOT EXISTS models (name TEXT PRIMARY KEY, declaration TEXT NOT NULL)";
+      "CREATE TABLE IF NOT EXISTS models (name TEXT PRIMARY KEY, declaration TEXT NOT NULL);"
+      "CREATE TABLE IF NOT EXISTS remote_spending (id INTEGER PRIMARY KEY CHECK (id = 0),"
+      " micros INTEGER NOT NULL, at_unix_us INTEGER NOT NULL)";
 
 /// Time of day: the scheduler's own clock begins anew with its process.
 std::int64_t unix_us() {
@@ -87,12 +89,15 @@ bool disk_is_full(const std::string& path) {
 
 error state_store::failure(const char* doing) const {
   const bool full = (sqlite3_errcode(handle_) & 0xff) == SQLITE_FULL || disk_is_full(path_);
-  return {recovery::refuse, "state_unreadable",
-          path_ + ": cannot " + doing + ": " + sqlite3_errmsg(handle_)
-              + (full ? "; make room on its disk: without any no scheduler starts, with that file "
-                        "or without"
-                      : "; mend the disk or its permissions, or move the file away to forget what "
-                        "was drained and cordoned and which models were added")};
+  return {
+      recovery::refuse, "state_unreadable",
+      path_ + ": cannot " + doing + ": " + sqlite3_errmsg(handle_)
+          + (full
+                 ? "; make room on its disk: without any no scheduler starts, with that file "
+                   "or without"
+                 : "; mend the disk or its permissions, or move the file away to forget what "
+                   "was drained and cordoned, which models were added and what was spent on remote "
+                   "APIs")};
 }
 
 result<done> state_store::run(const char* text) const {
@@ -195,6 +200,33 @@ result<done> state_store::save_models(const declaration_map& models) {
       break;
     row.bind(1, name);
     row.bind(2, declaration);
+    written = row.step() == SQLITE_DONE;
+    row.reset();
+  }
+  return end(written);
+}
+
+result<kept_spending> state_store::load_spending() const {
+  kept_spending spent;
+  statement row(handle_, "SELECT micros, at_unix_us FROM remote_spending");
+  if (!row.ready())
+    return failure("read");
+  const int code = row.step();
+  if (code == SQLITE_ROW) {
+    spent.micros = static_cast<std::uint64_t>(std::max<std::int64_t>(row.number(0), 0));
+    spent.age_us = std::max<duration_us>(unix_us() - row.number(1), 0);
+  }
+  return code == SQLITE_ROW || code == SQLITE_DONE ? result<kept_spending>(spent) : failure("read");
+}
+
+result<done> state_store::save_spending(std::uint64_t micros) {
+  if (const auto begun = begin("BEGIN IMMEDIATE"); !begun)
+    return begun;
+  statement row(handle_, "INSERT OR REPLACE INTO remote_spending VALUES (0, ?, ?)");
+  bool written = row.ready();
+  if (written) {
+    row.bind(1, static_cast<std::int64_t>(micros));
+    row.bind(2, unix_us());
     written = row.step() == SQLITE_DONE;
     row.reset();
   }

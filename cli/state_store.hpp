@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What a scheduler must still know after a restart, in an SQLite file of its data folder: which
-/// nodes and devices operators stopped, which models they declared. Everything else is told anew by
+/// nodes and devices operators stopped, which models they declared, what was spent on remote APIs.
+/// Everything else is told anew by
 /// nodes and gateways. One process writes it, and only its user reads it. Every change is one
 /// transaction and on disk when save() returns.
 
@@ -17,6 +18,12 @@ namespace consort::cli {
 
 /// A declaration of a model in JSON, by name.
 using declaration_map = std::map<std::string, std::string>;
+
+/// Of the budget for REMOTE devices.
+struct kept_spending {
+  std::uint64_t micros = 0; ///< Counted as spent then.
+  duration_us age_us = 0; ///< By the time of day; 0 where that went back, so that it earns nothing.
+};
 
 class state_store {
 public:
@@ -35,6 +42,11 @@ public:
   [[nodiscard]] result<declaration_map> load_models() const;
   /// Replaces what was kept before.
   [[nodiscard]] result<done> save_models(const declaration_map& models);
+
+  /// Nothing spent where nothing was kept.
+  [[nodiscard]] result<kept_spending> load_spending() const;
+  /// As of now. Replaces what was kept before.
+  [[nodiscard]] result<done> save_spending(std::uint64_t micros);
 
 private:
   state_store(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}

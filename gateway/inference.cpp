@@ -62,6 +62,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
     emitted_ = {};
     tokens_ = 0;
     done_choices_.clear();
+    exact_.reset();
     if (builder_)
       builder_->reset();
   }
@@ -393,11 +394,21 @@ api_error inference::waited_in_vain() const {
   return out;
 }
 
+/// The scheduler would have said so: there is none, or it cannot be reached.
+bool inference::is_late(steady_time now) const {
+  return meta_.deadline_us
+         && between(started_, now) - context_.config.limits.deadline_grace >= *meta_.deadline_us;
+}
+
 void inference::check_time() {
   const auto now = std::chrono::steady_clock::now();
   if (ended_ || now < next_look())
     return;
   const auto& bounds = context_.config.limits;
+  if (is_late(now))
+    return cancel_with(
+        request_end::expired,
+        {.status = 408, .code = "deadline_passed", .message = "the request's deadline passed"});
   if (between(started_, now) >= bounds.request_time)
     return cancel_with(request_end::expired,
                        {.status = 408,

@@ -45,6 +45,7 @@ private:
   void handle_event(const attempt_completed& completed, steady_time at);
   void handle_event(const attempt_aborted& aborted, steady_time at);
   [[nodiscard]] api_error waited_in_vain() const;
+  [[nodiscard]] bool is_late(steady_time now) const;
   void check_time();
 
   // Attempts.

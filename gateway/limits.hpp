@@ -61,6 +61,9 @@ inline constexpr std::size_t kept_bytes_max = 64 * 1024;      ///< Of memory tha
 inline constexpr duration_us write_stall_us = 15 * second_us; ///< A write that moves nothing.
 inline constexpr duration_us ticket_grace_us
     = 15 * second_us; ///< Beyond the wait that the scheduler itself enforces.
+inline constexpr duration_us deadline_grace_us
+    = 1 * second_us; ///< Beyond a request's deadline, which the scheduler enforces while there is
+                     ///< one.
 inline constexpr duration_us attempt_silence_us = 120 * second_us; ///< No event of an attempt.
 inline constexpr duration_us request_time_us = 3'600 * second_us;  ///< One request, whole.
 inline constexpr duration_us port_timeout_us = 5 * second_us;      ///< Admin answers.
@@ -97,6 +100,7 @@ struct limit_set {
   std::size_t response_bytes = response_bytes_max;
   duration_us write_stall = write_stall_us;
   duration_us ticket_grace = ticket_grace_us;
+  duration_us deadline_grace = deadline_grace_us;
   duration_us attempt_silence = attempt_silence_us;
   duration_us request_time = request_time_us;
   duration_us port_timeout = port_timeout_us;

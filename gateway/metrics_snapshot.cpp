@@ -2,6 +2,7 @@
 // What the cluster knows, as metric families built at scrape time. An unknown reading has no line.
 #include "gateway/metrics.hpp"
 
+#include <array>
 #include <limits>
 #include <set>
 #include <utility>
@@ -52,6 +53,32 @@ MetricFamily single(const char* name, const char* help, MetricType type, std::ui
   return out.take();
 }
 
+/// Whether the device can be given work at all, and each reason why it may get none or little: one
+/// line each, since several may hold.
+void add_device_states(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder up("device_up", "1 when the device is believed alive and not unhealthy.",
+                    MetricType::Gauge);
+  family_builder state("device_state", "1 for each state that the device is in.",
+                       MetricType::Gauge);
+  for (const auto& device : seen.devices) {
+    const auto& id = device.spec.id.value;
+    const auto health = device.reading.health;
+    const bool unhealthy = health == device_health::unhealthy;
+    up.add(device.alive && !unhealthy ? 1 : 0, {{"device", id}});
+    const std::array<std::pair<const char*, bool>, 6> states{
+        {{"lost", !device.alive},
+         {"unhealthy", unhealthy},
+         {"degraded", health == device_health::degraded},
+         {"draining", device.draining},
+         {"cordoned", device.cordoned},
+         {"breaker_open", device.breaker != "closed"}}};
+    for (const auto& [word, holds] : states)
+      state.add(holds ? 1 : 0, {{"device", id}, {"state", word}});
+  }
+  out.push_back(up.take());
+  out.push_back(state.take());
+}
+
 void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder power("device_power_watts", "Board power.", MetricType::Gauge);
   family_builder memory("device_memory_used_bytes", "Memory in use.", MetricType::Gauge);
@@ -65,7 +92,6 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder idle("device_idle_joules_total", "Of its energy, what no attempt is charged.",
                       MetricType::Counter);
   family_builder cost("cost_total", "Money, in the cluster's currency.", MetricType::Counter);
-  family_builder alive("device_up", "1 when the device is believed alive.", MetricType::Gauge);
   family_builder running("device_attempts_running", "Attempts under way.", MetricType::Gauge);
   for (const auto& device : seen.devices) {
     const label_list labels{{"device", device.spec.id.value}};
@@ -78,11 +104,9 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
     charged.add_known(reading.charged_mj, 1e-3, labels);
     idle.add_known(reading.idle_mj, 1e-3, labels);
     cost.add_known(reading.cost_micros, 1e-6, labels);
-    alive.add(device.alive ? 1 : 0, labels);
     running.add(device.running, labels);
   }
-  for (auto* family :
-       {&power, &memory, &busy, &warmth, &energy, &charged, &idle, &cost, &alive, &running})
+  for (auto* family : {&power, &memory, &busy, &warmth, &energy, &charged, &idle, &cost, &running})
     out.push_back(family->take());
 }
 
@@ -184,6 +208,7 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
   const auto& counters = seen.counters;
   std::vector<MetricFamily> out;
   add_devices(seen, out);
+  add_device_states(seen, out);
   add_engines(seen, out);
   add_builds(seen, out);
   add_predictions(seen, out);

@@ -53,8 +53,6 @@ public:
 
   /// The gateway's own id; request ids carry it.
   [[nodiscard]] virtual gateway_id id() const = 0;
-  /// Microseconds on the scheduler's clock.
-  [[nodiscard]] virtual time_us now() const = 0;
 
   virtual void submit(request_meta meta, std::shared_ptr<request_listener> listener) = 0;
   virtual void report(gateway_report happened) = 0;

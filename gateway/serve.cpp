@@ -217,7 +217,10 @@ task<void> inference::run() {
 
 steady_time inference::next_look() const {
   const auto& bounds = context_.config.limits;
-  const auto whole = started_ + microseconds(bounds.request_time);
+  auto longest = bounds.request_time;
+  if (meta_.deadline_us)
+    longest = std::min(longest, *meta_.deadline_us + bounds.deadline_grace);
+  const auto whole = started_ + microseconds(longest);
   const auto wait = meta_.wait_us.value_or(context_.config.queue_timeout_us);
   const auto step = current_ ? last_event_at_ + microseconds(bounds.attempt_silence)
                              : waiting_since_ + microseconds(std::min(wait, bounds.request_time))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Core commands to and from command.capnp. The switch at the end names every command once.
 #include "messages/wire_messages.hpp"
+#include "scheduler/limits.hpp"
 
 namespace consort::messages {
 
@@ -9,6 +10,9 @@ inline constexpr core::note::severity
     last_enumerator<core::note::severity> = core::note::severity::error;
 
 namespace {
+
+// Whatever a scheduler may tell of what is to come can be written.
+static_assert(core::limits::told_span_us_max <= limits::duration_us_max);
 
 /// Writes one command into the union.
 struct command_writer {

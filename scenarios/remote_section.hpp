@@ -13,6 +13,9 @@ struct remote_settings {
   std::uint64_t budget_micros_per_hour = 0; ///< 0 = unbounded.
 };
 
+/// `free`, `overflow` or `never`.
+[[nodiscard]] const std::string& remote_word(core::remote_use use);
+
 /// What is wrong goes to `first_error` with its field, if nothing was before.
 [[nodiscard]] remote_settings read_remote(const value& section, std::string_view origin,
                                           std::optional<error>& first_error);

@@ -521,7 +521,7 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
   const auto seen = why_waits(s, r, now);
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)
-    how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
+    how.eta_us = time_left(seen.eta_at, now);
   how.retry_after_us = come_back_in(s, r, seen, now);
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
 #include "scheduler/adoption.hpp"
+#include "scheduler/device_waits.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/provenance.hpp"
@@ -41,15 +42,18 @@ bool serves(const core_state& s, index node) {
 }
 
 /// The node that builds least and serves nobody, the one near the device that wants it among
-/// equals, then by id; one that could not build it lately only when there is no other. Weights go
-/// where they are wanted, and what needs a device is built on one that waits for it.
+/// equals, then by id; one that could not build it lately, or has no free device for it, only when
+/// there is no other. Weights go where they are wanted, and what needs a device is built on one
+/// that waits for it.
 index builder_for(const core_state& s, const artifact_entry& entry, index near_node, time_us now) {
   index best = none;
-  const bool stays = is_weights(entry.key.profile) || entry.key.profile.needs_device;
+  const bool needs_device = entry.key.profile.needs_device;
+  const bool stays = is_weights(entry.key.profile) || needs_device;
   const auto cost = [&](index at) {
     const bool far = at != near_node;
-    return std::tuple(avoided(entry, at, now), stays && far, s.nodes[at].compiles, serves(s, at),
-                      far);
+    const bool waits = needs_device && device_for(s, entry, at) == none;
+    return std::tuple(avoided(entry, at, now), waits, stays && far, s.nodes[at].compiles,
+                      serves(s, at), far);
   };
   for (const auto& [name, at] : s.node_names) {
     const auto& node = s.nodes[at];
@@ -58,23 +62,6 @@ index builder_for(const core_state& s, const artifact_entry& entry, index near_n
       continue;
     if (best == none || cost(at) < cost(best))
       best = at;
-  }
-  return best;
-}
-
-/// A free device of the node that the profile builds for; none when all are in use.
-index device_for(const core_state& s, index node, const build_profile& profile) {
-  index best = none;
-  for (const auto device : s.nodes[node].devices) {
-    const auto& one = s.devices[device];
-    const auto& profiles = one.spec.capability.build_profiles;
-    const bool target
-        = std::any_of(profiles.begin(), profiles.end(),
-                      [&](const runnable_build& by) { return by.profile == profile; });
-    if (target && takes_work(s, device) && !may_be_told_of(s, device)
-        && fits(s, {one.spec.id, true, 0})
-        && (best == none || one.spec.id < s.devices[best].spec.id))
-      best = device;
   }
   return best;
 }
@@ -287,6 +274,22 @@ bool cache_comes(pass& p, index artifact, index model, index node) {
   return (fetch.under_way && fetch.until > p.now) || fetched_soon(entry, p.now);
 }
 
+namespace {
+
+/// Once for each order, and for what is built by itself: nobody looks for a build that never began.
+void tell_of_device_wait(pass& p, index artifact) {
+  auto& entry = p.s.artifacts[artifact];
+  if (entry.wait_told)
+    return;
+  const auto words = device_wait_words(p.s, entry);
+  entry.wait_told = !words.empty();
+  if (entry.wait_told)
+    p.tell(note::severity::warning, subject(entry),
+           "not built for " + p.s.models[entry.model].spec.name.value + " yet: " + words);
+}
+
+} // namespace
+
 bool ensure_built(pass& p, index artifact, index model, index near_node) {
   auto& s = p.s;
   auto& entry = s.artifacts[artifact];
@@ -304,10 +307,11 @@ bool ensure_built(pass& p, index artifact, index model, index near_node) {
   bool under_way = false;
   if (!is_weights(entry.key.profile) && !weights_there(p, *source, model, node, under_way))
     return under_way;
-  const auto device
-      = entry.key.profile.needs_device ? device_for(s, node, entry.key.profile) : none;
-  if (entry.key.profile.needs_device && device == none)
-    return false;
+  const bool needs_device = entry.key.profile.needs_device;
+  const auto device = needs_device ? device_for(s, entry, node) : none;
+  if (needs_device && device == none)
+    return tell_of_device_wait(p, artifact), false;
+  entry.wait_told = false;
   const compile_id id{++s.next_number};
   entry.building = id;
   ++s.nodes[node].compiles;
@@ -659,6 +663,7 @@ void on(pass& p, const compile_requested& e) {
     entry.losses = 0;
     entry.missed_until = 0;
     entry.ordered = true;
+    entry.wait_told = false; // To whoever asks it is told anew.
     entry.model = model;
     near.emplace_back(one.named, p.s.devices[one.device].node);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attempts: from ticket to end, and what follows a failure. Every path gives the reservation back
 // exactly once, through let_go.
+#include "scheduler/anew.hpp"
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/learning.hpp"
@@ -370,14 +371,18 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
   // What breaks its engine time and again is no stream that gets on.
   const bool broke = (how.fault || how.died) && how.failure.code != data_link_lost;
-  const bool got_on = emitted > r.emitted;
-  if (how.counts)
-    r.fruitless = got_on && !broke ? 0 : r.fruitless + 1;
+  const bool more = emitted > r.emitted;
   r.emitted = emitted;
   r.counted = how.emitted == emitted;
+  const bool anew = begins_anew(s, r, how) && forget_unshown(r);
+  const bool got_on = more && !anew;
+  if (how.counts)
+    r.fruitless = got_on && !broke ? 0 : r.fruitless + 1;
   r.failure = how.failure;
   const bool spared = how.exclude && exclude(s, r, p.now, how.spare_last);
   let_go(p, slot);
+  if (anew) // Now that they are charged.
+    r.tokens = 0;
   duration_us rest_us = spared ? how.pause_us : 0;
   // Nothing is lost while somebody was only full.
   if (!r.shunned.empty() && !possible_for(s, r)) {
@@ -503,6 +508,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   forget_sought(s, slot);
   failover how;
   how.failure = r.failure = failure;
+  note_text(s, r, r.emitted);
   ++r.fruitless;
   r.phase = request_phase::parked;
   count_waiting(s, r, true);

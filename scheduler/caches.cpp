@@ -175,14 +175,30 @@ void age_next_cache(core_state& s, model_state& model) {
     endpoints.refresh(model.aged_place, s.pairs[at.pair].speed);
 }
 
+namespace {
+
+/// Of prompts that came there before it and have had no first token yet.
+std::int64_t unread_tokens(const core_state& s, const request_row& r) {
+  const auto& endpoints = s.models[r.model].endpoints;
+  const auto place = endpoints.reads_at(r.place);
+  const auto ahead_ns = endpoints.at(place).prefill_ahead_ns - r.held.prefill_ns;
+  return ahead_ns / std::max<std::int64_t>(endpoints.pace(place).prefill_ns, 1);
+}
+
+} // namespace
+
 void remember_prefix(core_state& s, request_row& r, const endpoint& at) {
   auto& cache = s.instances[at.instance].cache;
   r.saved_age = 0;
   std::uint32_t held = 0;
   for (const auto& match : s.matches) {
     held = std::max(held, match.blocks);
-    if (r.saved > 0 && match.instance == at.id)
-      r.saved_age = static_cast<std::int64_t>(cache.written - match.stamp);
+    if (r.saved == 0 || match.instance != at.id)
+      continue;
+    // What another is only about to read is not cached yet, which does not say that it was
+    // forgotten.
+    const auto age = static_cast<std::int64_t>(cache.written - match.stamp);
+    r.saved_age = age > unread_tokens(s, r) ? age : cache_clock::unbounded;
   }
   if (r.session != 0)
     held = std::max(held, s.claimed.blocks);

@@ -112,9 +112,13 @@ planned_build plan_of(const snapshot& seen, const artifact_key& key, const devic
   const bool weights = is_weights(profile);
   const auto builder = chosen.emplace(key, builder_of(seen, profile, device.node)).first->second;
   planned_build plan{device.id, weights ? "fetch" : "build", profile, builder, {}};
-  for (const auto& known : seen.artifacts)
-    if (known.key == key && known.state != artifact_state::absent)
+  for (const auto& known : seen.artifacts) {
+    if (known.key != key)
+      continue;
+    if (known.state != artifact_state::absent)
       return from_view(seen, std::move(plan), known);
+    plan.detail = known.last_error;
+  }
   if (plan.where.empty()) {
     plan.state = "no-compiler";
     plan.detail = weights ? "no node fetches weights"

@@ -16,8 +16,8 @@ struct planned_build {
   std::string state;
   build_profile profile; ///< Default for `as-is`; weights_profile() where weights are fetched.
   node_id where;      ///< Who has, builds or would build it; empty for `as-is` and `no-compiler`.
-  std::string detail; ///< For people: the last error, the digest (also of what was gone back to,
-                      ///< and by whom that was built), how long is left.
+  std::string detail; ///< For people: the last error, what a build waits for, the digest (also of
+                      ///< what was gone back to, and by whom that was built), how long is left.
   friend bool operator==(const planned_build&, const planned_build&) = default;
 };
 

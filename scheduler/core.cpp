@@ -2,8 +2,10 @@
 // One step: what was due, then what happened, then one pass of decisions.
 #include "scheduler/core.hpp"
 
+#include "scheduler/crowds.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -81,6 +83,7 @@ void settle(pass& p) {
     for (const auto model : models) {
       run_queue(p, model);
       place(p, model);
+      relieve(p, model);
     }
   }
   tell_newcomers(p);
@@ -148,6 +151,10 @@ hold_map core::holds(time_us now) const {
 
 std::uint64_t core::holds_version() const {
   return state_->all.holds_version;
+}
+
+std::optional<std::uint64_t> core::remote_spent_to_keep() {
+  return spending_to_keep(state_->all);
 }
 
 std::uint64_t core::digest() const {

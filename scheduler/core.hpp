@@ -63,6 +63,8 @@ struct core_config {
   remote_use remote = remote_use::free;
   std::uint64_t remote_budget_micros_per_hour
       = 0; ///< By predicted time and price; used up: barred until it comes back. 0 = unbounded.
+  std::uint64_t remote_spent_micros = 0; ///< Of it, by an earlier life: remote_spent_to_keep().
+  duration_us remote_spent_age_us = 0;   ///< So long before this life that was said.
   /// So long after the first node a second replica of a minimum waits for another node than one
   /// that has one; 0 = it does not, since all nodes are there at once, as simulated ones are.
   duration_us minima_settle_us = 0;
@@ -116,6 +118,11 @@ public:
   /// next scheduler life.
   [[nodiscard]] hold_map holds(time_us now) const;
   [[nodiscard]] std::uint64_t holds_version() const;
+
+  /// What the next life is to count as spent of the budget for REMOTE devices, as of the last step,
+  /// in micros; nullopt while what was returned last still does. A little more than is spent, so
+  /// that it need not be kept for every request; never less.
+  [[nodiscard]] std::optional<std::uint64_t> remote_spent_to_keep();
 
   /// A number over the whole state: equal states of equal history give equal digests on every
   /// platform.

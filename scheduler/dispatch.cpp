@@ -4,6 +4,7 @@
 #include "scheduler/dispatch.hpp"
 
 #include "scheduler/contexts.hpp"
+#include "scheduler/crowds.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/preemption.hpp"
@@ -55,6 +56,40 @@ index explore(core_state& s, const model_state& model, const question& asked) {
   return chosen;
 }
 
+/// Predicted, of the request itself: without what it costs others or anybody in money or energy.
+std::int64_t own_end_ns(const question& asked, const pick& at, const endpoint_figures& pace) {
+  auto size = asked.need.size;
+  size.prompt_tokens -= std::min(at.saved, size.prompt_tokens);
+  return finish_of(pace).of(size) + queue_left(pace, asked.now * 1000) - pace.queue_ns;
+}
+
+/// Who waits for an endpoint before one that comes now.
+struct line_ahead {
+  std::int64_t ahead = 0; ///< How many.
+  std::int64_t slots = 1; ///< That serve them.
+  std::int64_t wait_ns = 0;
+};
+
+/// Of the time, per mille, for which requests as often as they come lately keep an endpoint busy
+/// that gets through one in `each_ns`.
+std::int64_t busy_pm(const model_state& model, time_us now, std::int64_t each_ns) {
+  constexpr std::int64_t most = 1'000'000'000;
+  const auto each_us = std::min(each_ns / 1000, most);
+  const auto load = std::min(model.arrivals.per_1000_s(now), most) * each_us / 1'000'000;
+  return std::min<std::int64_t>(load, 1000);
+}
+
+/// Whoever waits for a better endpoint keeps it from all who come while there is a line for it.
+/// Where only time counts, that is a part of the wait: in a line that does not end before others
+/// join it, all come as late as if they had begun elsewhere, and the places where they did not
+/// begin are wasted. A few who take its next free places keep nobody from it. What others would
+/// lose is no reason to wait for longer than beginning takes.
+bool line_pays(const line_ahead& line, std::int64_t gain_ns, std::int64_t idle_pm) {
+  if (line.ahead * 1000 <= line.slots * limits::wait_line_pm)
+    return line.wait_ns < gain_ns;
+  return line.wait_ns < gain_ns / 1000 * idle_pm;
+}
+
 /// Waiting is chosen only over a start that is clearly worse, and never longer than that start is
 /// predicted to take: at worst the request ends after twice that time.
 bool better_to_wait(const core_state& s, const model_state& model, const question& asked,
@@ -77,12 +112,18 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
   const auto& pace = model.endpoints.pace(found.full.place);
   const auto& room = model.endpoints.room(found.full.place);
   const auto blocked_ns = startable(room, asked.need) ? 0 : room_in(pace);
-  const auto each = finish_of(pace).of(asked.need.size) / std::max<std::int64_t>(room.slots, 1);
+  const auto slots = std::max<std::int64_t>(room.slots, 1);
+  const auto each = finish_of(pace).of(asked.need.size) / slots;
   const auto ahead = static_cast<std::int64_t>(model.queue.before(lane_of(s, r)));
   const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
-         && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns;
+         && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns
+         && (!asked.how.weighs_time_alone()
+             || line_pays({ahead, slots, blocked_ns + wait_ns},
+                          own_end_ns(asked, found.start, begins)
+                              - own_end_ns(asked, found.full, pace),
+                          1000 - busy_pm(model, asked.now, each)));
 }
 
 /// The device that it is better to wait for than to begin where it could now; none = it begins.
@@ -320,6 +361,7 @@ void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved,
   record_grant(p, slot, place, explored, reason);
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
+  note_crowd(p.s, r);
 }
 
 std::string_view words_of(promised predicted) {

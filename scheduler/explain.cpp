@@ -398,7 +398,7 @@ void tell_waiting(pass& p, index slot) {
                     {},
                     std::move(words.reason)};
   if (words.eta_at > 0)
-    told.eta_us = std::max<duration_us>(words.eta_at - p.now, 0);
+    told.eta_us = time_left(words.eta_at, p.now);
   p.send(std::move(told));
 }
 
@@ -534,7 +534,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   } else if (told.http_status == 0 && verdict.possible) {
     const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.before(lane_of(s, r)));
     if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
-      told.starts_in_us = start - s.now;
+      told.starts_in_us = time_left(start, s.now);
   }
   told.decisions.push_back(render(s, r.model, record, s.weighed));
   return told;
@@ -555,7 +555,7 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
       waits = live->second;
       const auto position = s.models[r.model].queue.position(lane_of(s, r), r.tenant, place_of(r));
       if (const auto start = expected_start(s, r, position, now); start != 0)
-        told.starts_in_us = std::max<duration_us>(start - now, 0);
+        told.starts_in_us = time_left(start, now);
     }
   } else {
     told.request

@@ -78,16 +78,19 @@ namespace consort::core {
                               + "` in `formats` if its server has it";
 }
 
-/// Whether the device runs a format of the model as it is, or a compiler of it reads one, whatever
-/// the number of devices.
+/// Whether the device runs the format as it is, or a compiler of it reads it, whatever the number
+/// of devices.
+[[nodiscard]] inline bool knows_format(const device_capability& can, std::string_view format) {
+  return runs_format(can.formats, format)
+         || std::any_of(can.build_profiles.begin(), can.build_profiles.end(),
+                        [format](const auto& by) {
+                          return by.reads.empty() || runs_format(by.reads, format);
+                        });
+}
+/// The same of any format of the model.
 [[nodiscard]] inline bool knows_a_format(const model_spec& model, const device_capability& can) {
-  return std::any_of(model.variants.begin(), model.variants.end(), [&can](const auto& variant) {
-    return runs_format(can.formats, variant.format)
-           || std::any_of(can.build_profiles.begin(), can.build_profiles.end(),
-                          [&variant](const auto& by) {
-                            return by.reads.empty() || runs_format(by.reads, variant.format);
-                          });
-  });
+  return std::any_of(model.variants.begin(), model.variants.end(),
+                     [&can](const auto& variant) { return knows_format(can, variant.format); });
 }
 
 /// For people: why a device runs nothing of the model where it is no matter of formats: too many

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gateways: a link that drops is a hint, for a grace. What a gateway still has it tells anew on a
 // fresh link, to us or to the scheduler that takes our place.
+#include "scheduler/anew.hpp"
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
@@ -73,14 +74,16 @@ void bring_together(pass& p, index slot, const request_restored& e) {
       r.heard_at = p.now;                  // It could not be heard before.
     return;
   }
-  r.emitted = std::max(r.emitted, e.emitted_tokens);
   r.told = nullptr;
   if (r.phase == request_phase::adopted) {
+    r.emitted = std::max(r.emitted, e.emitted_tokens);
     if (!same)
       lose_adopted(p, slot, {recovery::retry_elsewhere, "link_lost", "its attempt ended"}, false);
-  } else if (e.running) {
-    p.send(drop_attempt{e.running->attempt, "another attempt follows"});
+    return;
   }
+  note_text(p.s, r, e.emitted_tokens);
+  if (e.running)
+    p.send(drop_attempt{e.running->attempt, "another attempt follows"});
 }
 
 /// A request of an earlier scheduler life, or one that we gave up.
@@ -109,6 +112,7 @@ void take_over(pass& p, const request_restored& e) {
     if (attach(p, slot))
       return;
   } else {
+    note_text(s, r, r.emitted);
     enqueue(s, slot);
     s.waiting_max = std::max(s.waiting_max, s.waiting);
   }

@@ -3,6 +3,7 @@
 // beside the first, on another device. The gateway goes on with whichever brings a token first and
 // closes the other; what it reports decides here. Bounded by a budget of the cluster's and one per
 // request; nobody who waits for a ticket is passed over for it.
+#include "scheduler/anew.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
 
@@ -221,9 +222,12 @@ bool prefers_rival(pass& p, const attempt_id& attempt, std::uint32_t tokens) {
     fail_attempt(p, slot, how);
     return true;
   }
+  if (r.phase != request_phase::adopted) {
+    note_text(s, r, tokens);
+    return true;
+  }
   r.emitted = std::max(r.emitted, tokens);
-  if (r.phase == request_phase::adopted)
-    lose_adopted(p, slot, how.failure, false);
+  lose_adopted(p, slot, how.failure, false);
   return true;
 }
 

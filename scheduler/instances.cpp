@@ -331,6 +331,11 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
     count_engine_failure(p, one, pair, failure);
   if (refuses_load(p.s, one, how))
     bar_load(p, at, one, failure, !blames_engine(failure));
+  else if (const auto keeper = keeper_of_unfit(p.s, one, failure); !keeper.empty())
+    bar_load(p, at, one,
+             {failure.action, failure.code,
+              "its engine is not built anew while " + keeper + " has it: " + failure.message},
+             false);
   else if (one.state == instance_state::loading && failure.action != recovery::retry_later)
     ++pair.broken_loads;
   if (one.state == instance_state::ready)

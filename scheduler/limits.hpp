@@ -206,6 +206,10 @@ inline constexpr std::uint64_t energy_busy_share
 inline constexpr std::uint32_t power_pm_min = 10; ///< Of the spec sheet's active power, learned.
 inline constexpr std::uint32_t power_pm_max = 10'000;
 
+inline constexpr duration_us told_span_us_max
+    = duration_us{100} * 365 * 24 * 3'600 * second_us; ///< Of what is to come, as it is told: 100
+                                                       ///< years, within what a message takes.
+
 // --- placement and artifacts ---
 inline constexpr std::uint64_t money_micros_max
     = std::uint64_t{1} << 40U; ///< An hour's price or budget that is believed.
@@ -221,6 +225,8 @@ inline constexpr duration_us minima_settle_us
 inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most this of the best.
 inline constexpr std::int64_t wait_gain_pm
     = 800; ///< Worth waiting for: at most this share of starting now.
+inline constexpr std::int64_t wait_line_pm = 50; ///< Of an endpoint's places: so many and one wait
+                                                 ///< for it by choice where only time counts.
 inline constexpr duration_us demand_window_us = 60 * second_us; ///< A model asked for that lately.
 inline constexpr std::size_t paced_devices = 512; ///< From here on a look at all of them has a
                                                   ///< pace; below, it follows every change.
@@ -257,6 +263,6 @@ inline constexpr duration_us cache_half_life_us
     = 30 * second_us; ///< Of what a cache wrote, and forgot too early.
 inline constexpr std::int64_t cache_written_min = 16'384; ///< Tokens; fewer tell little of a cache.
 inline constexpr std::int64_t cache_regret_pm_max = 800;  ///< Of what is written, believed.
-inline constexpr std::size_t prefix_holders_max = 4;      ///< Instances per block, newest first.
+inline constexpr std::size_t prefix_holders_max = 8;      ///< Instances per block, newest first.
 
 } // namespace consort::core::limits

@@ -46,6 +46,23 @@ bool refuses_load(const core_state& s, const instance_row& one, const instance_f
          && (how.reporter == none || how.reporter == s.devices[one.devices.front()].node);
 }
 
+std::string keeper_of_unfit(const core_state& s, const instance_row& one, const error& failure) {
+  if (one.state != instance_state::loading || one.artifact == none
+      || failure.code != "artifact_unfit")
+    return {};
+  std::string keeper;
+  for (const auto& copy : s.artifacts[one.artifact].copies) {
+    if (copy.record.content != one.content)
+      continue;
+    keeper = keeper.empty() ? s.nodes[copy.node].id.value : keeper;
+    for (const auto device : s.nodes[copy.node].devices)
+      for (const auto other : s.devices[device].instances)
+        if (s.instances[other].id != one.id && s.instances[other].content == one.content)
+          return s.devices[device].spec.id.value;
+  }
+  return keeper;
+}
+
 void bar_load(pass& p, index pair, const instance_row& one, const error& failure, bool any_engine) {
   auto& row = p.s.pairs[pair];
   auto known = std::find_if(row.bars.begin(), row.bars.end(), [&](const load_bar& bar) {

@@ -83,14 +83,13 @@ void claim_names(pass& p, index at) {
       names[adapter.name.value] = at;
 }
 
-/// Nobody can tell what a server has but its plugin.
+/// Nobody can tell what a server has, or a compiler reads, but their plugin.
 void warn_unlisted(const pass& p, const model_spec& spec) {
   const auto listed = server_format(spec);
   if (listed.empty() || p.s.devices.live() == 0)
     return;
   for (index device = 0; device < p.s.devices.end(); ++device)
-    if (p.s.devices.holds(device)
-        && runs_format(p.s.devices[device].spec.capability.formats, listed))
+    if (p.s.devices.holds(device) && knows_format(p.s.devices[device].spec.capability, listed))
       return;
   p.tell(note::severity::warning, spec.name.value,
          "no plugin lists it: put `" + listed

@@ -240,8 +240,9 @@ duration_us artifact_wait(const core_state& s, const option& by, time_us now, du
 
 /// Nothing is loaded there yet: what it would take.
 prospect to_load(core_state& s, index model, const option& by, time_us now) {
-  const auto& pair = s.pairs[pair_of(s, model, by.device)];
   prospect one;
+  one.pair = pair_of(s, model, by.device);
+  const auto& pair = s.pairs[one.pair];
   one.prefill_ns = pair.speed.prefill_ns;
   one.decode_ns = pair.speed.decode_ns;
   one.setup_us = pair.speed.load_us + std::max<duration_us>(pair.load_retry_at - now, 0);
@@ -269,7 +270,8 @@ void add_prospect(core_state& s, index model, index at, time_us now, outlook& ou
     const auto& under_way = s.instances[instance];
     if (under_way.state == instance_state::ready || under_way.devices.front() != by.device)
       return;
-    const auto& speed = s.pairs[pair_of(s, model, by.device)].speed;
+    one.pair = pair_of(s, model, by.device);
+    const auto& speed = s.pairs[one.pair].speed;
     one.prefill_ns = speed.prefill_ns;
     one.decode_ns = speed.decode_ns;
     one.ready_at = under_way.ready_at;

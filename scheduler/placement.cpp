@@ -2,6 +2,7 @@
 // What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
 // devices in the background, room made by unloading the least recently used.
 #include "scheduler/adoption.hpp"
+#include "scheduler/crowds.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/replica_bounds.hpp"
@@ -33,33 +34,6 @@ bool advance(pass& p, index at, const option& by, replica_counts& seen) {
   ++seen.serving;
   ++seen.under_way;
   return true;
-}
-
-work_size usual_size(const model_state& model) {
-  return {static_cast<std::uint32_t>(model.prompt_tokens),
-          static_cast<std::uint32_t>(model.output_tokens)};
-}
-
-/// Late by less, a load may be ready any moment: nobody knew how long it takes, and where it is on
-/// its way others are not begun for that alone.
-constexpr duration_us late_load_us = limits::starvation_us;
-
-std::int64_t finish_in_order(prospect one, const work_size& size, time_us now) {
-  if (one.ready_at != 0 && one.ready_at < now && now - one.ready_at <= late_load_us)
-    one.ready_at = now;
-  return finish_of(one, size, now);
-}
-
-/// Prospects by predicted finish of a usual request, ties by device id.
-std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
-  std::vector<std::pair<std::int64_t, index>> order;
-  for (index at = 0; at < seen.prospects.size(); ++at)
-    order.emplace_back(finish_in_order(seen.prospects[at], usual_size(model), now), at);
-  std::sort(order.begin(), order.end());
-  std::vector<index> result;
-  for (const auto& [score, at] : order)
-    result.push_back(at);
-  return result;
 }
 
 bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
@@ -183,7 +157,7 @@ bool swap_in(pass& p, index at, const outlook& among, const std::vector<index>& 
   return false;
 }
 
-/// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
+/// Starts what they need: first what would end all who wait soonest, more while they exceed what is
 /// under way. Returns: whether anything serves them or is to.
 bool serve_those(pass& p, index at, const wanting& those) {
   auto& s = p.s;
@@ -202,7 +176,8 @@ bool serve_those(pass& p, index at, const wanting& those) {
   });
   std::uint64_t coming = 0;
   auto seen = count_of(s, model);
-  const auto order = ranked(model, prospects, p.now);
+  const auto order
+      = ranked(s, prospects, static_cast<std::int64_t>(std::max<std::uint64_t>(waiting, 1)), p.now);
   for (const auto each : order) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
@@ -295,7 +270,7 @@ void warm_up(pass& p, index at, index selector) {
   const auto prospects = outlook_of(s, at, selector, p.now);
   const bool stays = remote_barred(s);
   auto seen = count_of(s, model);
-  for (const auto each : ranked(model, prospects, p.now)) {
+  for (const auto each : ranked(s, prospects, 1, p.now)) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
     const auto service = s.pairs[pair_of(s, at, by.device)].speed.service_ns(size);
@@ -596,7 +571,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.reason = s.devices.live() == 0
                       ? "no device is up yet"
                       : "no device that may serve it is up" + unfit_devices(s, at, selector);
-  for (const auto each : ranked(model, seen, now)) {
+  for (const auto each : ranked(s, seen, 1, now)) {
     const auto& one = seen.prospects[each];
     if (one.ready_at == 0 || (spent && is_remote(s, model.options[one.option].device)))
       continue;

@@ -45,7 +45,7 @@ struct option {
 
 /// A device that could serve after a load or compile, as one decision sees it.
 struct prospect {
-  index option = none;
+  index option = none, pair = none;
   duration_us setup_us = 0; ///< When nothing is under way yet.
   time_us ready_at = 0;     ///< Expected, when under way; else 0.
   bool compiling = false;   ///< What is missing first is an artifact.
@@ -67,6 +67,8 @@ struct outlook {
   std::uint64_t told_version = 0; ///< Of the state in which it was last put into words.
   std::string reason;             ///< One line for people.
   time_us asked_at = 0;           ///< Last request with this selector.
+  bool crowded = false;           ///< Its latest tickets were for full engines; see crowds.hpp.
+  time_us crowded_since = 0;      ///< That one more replica would clearly be sooner; 0 = not so.
   // Since when its lanes are known to be blocked, so that they are not tried in vain.
   std::uint64_t blocked_version = 0, blocked_releases = 0;
   time_us recheck_at = 0;
@@ -104,6 +106,8 @@ struct model_state {
   std::uint64_t placed_version = 0;
   time_us placed_at = 0;
   time_us waited_at = 0;   ///< Last look at what those who wait need.
+  time_us crowds_at = 0;   ///< Last look at its crowds; 0 = never.
+  bool crowded = false;    ///< Some outlook says so.
   time_us short_since = 0; ///< Too few replicas, and none on its way; 0 = not.
   bool short_told = false; ///< And said so.
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.

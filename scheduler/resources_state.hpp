@@ -210,6 +210,7 @@ struct artifact_entry {
   std::vector<artifact_copy> copies; ///< In order of node index.
   compile_id building;
   bool ordered = false;       ///< An operator asked to build ahead.
+  bool wait_told = false;     ///< That it waits for a device to be free.
   bool refused = false;       ///< Failed in a way that repeats: never built again.
   std::uint32_t failures = 0; ///< In a row.
   std::uint32_t losses = 0;   ///< Rebuilds after its copies went bad.

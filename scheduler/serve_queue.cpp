@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who of those who wait is tried next: lanes by class and share, aged ones in their turn, and none
 // of them in vain.
+#include "scheduler/anew.hpp"
 #include "scheduler/modules.hpp"
 
 #include <algorithm>
@@ -103,7 +104,12 @@ void run_queue(pass& p, index at) {
       dequeue(s, slot);
       model.queue.granted(next.aged, p.now);
       break;
-    case verdict::impossible: end_request(p, slot, impossible_ending(s, s.requests[slot])); break;
+    case verdict::impossible:
+      if (forget_unshown(s.requests[slot])) // It is tried once more, as one that begins.
+        model.placed_version = 0;
+      else
+        end_request(p, slot, impossible_ending(s, s.requests[slot]));
+      break;
     case verdict::blocked: // Others of its lane may pass it where they may be served elsewhere.
       if (passed_by(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);

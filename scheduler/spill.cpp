@@ -18,14 +18,18 @@ std::int64_t budget_of(const core_state& s) {
       std::min(s.config.remote_budget_micros_per_hour, limits::money_micros_max));
 }
 
-/// An hour's budget comes back over an hour, a little every moment, and is never saved up beyond.
-/// What was overspent may take hours. Requires: there is a budget.
-std::int64_t gained(const core_state& s) {
-  const auto budget = budget_of(s);
-  const auto lacking = budget - s.remote_left_micros;
-  const auto span_ms = std::max<std::int64_t>((s.now - s.remote_refilled_at) / 1000, 0);
+/// An hour's budget comes back over an hour, a little every moment, and is never saved up beyond
+/// what is lacking. What was overspent may take hours. Requires: a budget above 0.
+std::int64_t back_within(std::int64_t budget, duration_us span_us, std::int64_t lacking) {
+  const auto span_ms = std::max<std::int64_t>(span_us / 1000, 0);
   const auto hours = std::min(span_ms / hour_ms, lacking / budget + 1); // No more are needed.
   return std::min(budget * hours + budget * (span_ms % hour_ms) / hour_ms, lacking);
+}
+
+/// Requires: there is a budget.
+std::int64_t gained(const core_state& s) {
+  const auto budget = budget_of(s);
+  return back_within(budget, s.now - s.remote_refilled_at, budget - s.remote_left_micros);
 }
 
 void refill(core_state& s) {
@@ -40,6 +44,32 @@ void refill(core_state& s) {
 
 } // namespace
 
+void begin_spending(core_state& s) {
+  const auto budget = budget_of(s);
+  if (budget == 0)
+    return;
+  const auto told
+      = static_cast<std::int64_t>(std::min(s.config.remote_spent_micros, limits::money_micros_max));
+  s.remote_kept_micros = told - back_within(budget, s.config.remote_spent_age_us, told);
+  s.remote_left_micros = budget - s.remote_kept_micros;
+}
+
+std::optional<std::uint64_t> spending_to_keep(core_state& s) {
+  const auto budget = budget_of(s);
+  if (budget == 0)
+    return std::nullopt;
+  const auto spent = std::max<std::int64_t>(budget - s.remote_left_micros - gained(s), 0);
+  const auto since = s.now - s.remote_kept_at;
+  const auto counted = s.remote_kept_micros - back_within(budget, since, s.remote_kept_micros);
+  const auto beyond = budget / remote_kept_parts + 1;
+  const bool too_much = spent + 2 * beyond < counted && since >= remote_kept_pause_us;
+  if (spent <= counted && !too_much)
+    return std::nullopt;
+  s.remote_kept_micros = spent == 0 ? 0 : spent + beyond;
+  s.remote_kept_at = s.now;
+  return static_cast<std::uint64_t>(s.remote_kept_micros);
+}
+
 bool remote_barred(const core_state& s) {
   if (s.config.remote == remote_use::never)
     return true;
@@ -51,11 +81,13 @@ bool remote_spent(const core_state& s) {
 }
 
 time_us remote_back_at(const core_state& s) {
-  constexpr std::int64_t hours_max = 1'000'000; // Of a debt, so that its end can be told.
+  constexpr std::int64_t hours_max = limits::told_span_us_max / 1000 / hour_ms + 1;
   const auto budget = budget_of(s);
   const auto need = 1 - s.remote_left_micros;
   const auto part_ms = (need % budget * hour_ms + budget - 1) / budget;
-  return s.remote_refilled_at + (std::min(need / budget, hours_max) * hour_ms + part_ms) * 1000;
+  const auto at
+      = s.remote_refilled_at + (std::min(need / budget, hours_max) * hour_ms + part_ms) * 1000;
+  return std::min(at, s.now + limits::told_span_us_max);
 }
 
 bool stays_first(const core_state& s, const request_row& r) {

@@ -2,6 +2,7 @@
 #include "scheduler/state.hpp"
 
 #include "scheduler/modules.hpp"
+#include "scheduler/spending.hpp"
 
 namespace consort::core {
 
@@ -37,8 +38,7 @@ core_state::core_state(core_config fixed)
       next_number(config.numbers_from),
       next_epoch(config.numbers_from) {
   weighed.reserve(limits::explain_candidates_max);
-  remote_left_micros = static_cast<std::int64_t>(
-      std::min(config.remote_budget_micros_per_hour, limits::money_micros_max));
+  begin_spending(*this);
   for (const auto& one : config.profiles)
     if (auto made = profile_of(one);
         made && profiles.size() < profiles_max && profile_named(*this, one.name) == none)

@@ -99,6 +99,8 @@ struct core_state {
   std::uint64_t holds_version = 0;
   std::int64_t remote_left_micros = 0; ///< Of the hour's budget for REMOTE.
   time_us remote_refilled_at = 0;
+  std::int64_t remote_kept_micros = 0; ///< Told to be kept as spent; decides nothing in this life.
+  time_us remote_kept_at = 0;
   bool looking = false;          ///< The timer that looks at the clock is armed.
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.

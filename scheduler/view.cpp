@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The snapshot that operators see, in order of id.
 #include "scheduler/artifact_model.hpp"
+#include "scheduler/device_waits.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/provenance.hpp"
@@ -327,7 +328,10 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one,
   view.model = model_of(s, one, bound);
   view.state = state_of(one, now);
   view.builds = one.builds;
-  view.last_error = one.last_error;
+  view.last_error
+      = view.state == artifact_state::absent ? device_wait_words(s, one) : std::string();
+  if (view.last_error.empty())
+    view.last_error = one.last_error;
   for (const auto& copy : one.copies)
     view.nodes.push_back(s.nodes[copy.node].id);
   if (!one.copies.empty()) {

@@ -81,7 +81,7 @@ struct artifact_view {
   std::uint32_t done_pm = 0;  ///< While building.
   std::optional<duration_us> eta_us;
   std::uint32_t builds = 0; ///< Builds started in this scheduler life.
-  std::string last_error;
+  std::string last_error;   ///< While it is absent: whom its build waits for, if anybody.
   std::map<std::string, std::string> quality;
   digest own;                 ///< The newest of the key; another than `content` after a rollback.
   std::uint32_t replicas = 0; ///< Ready ones that run `own`.

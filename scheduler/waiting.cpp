@@ -4,6 +4,7 @@
 #include "scheduler/waiting.hpp"
 
 #include "scheduler/alike.hpp"
+#include "scheduler/device_waits.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/policy/filter_steady.hpp"
@@ -147,6 +148,10 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
 }
 
 } // namespace
+
+duration_us time_left(time_us at, time_us now) {
+  return std::clamp<duration_us>(at - now, 0, limits::told_span_us_max);
+}
 
 std::string unfit_devices(const core_state& s, index model, index selector) {
   constexpr std::size_t reasons_max = 4; // Who waits is told this again and again.
@@ -427,7 +432,7 @@ std::string held_up(const core_state& s, index at, time_us now) {
     return std::string(fetched ? "its download" : "its build") + " has to be tried again";
   const auto full = full_makers(s, entry.key.profile);
   if (full.empty())
-    return {};
+    return device_wait_words(s, entry);
   std::uint32_t others = 0;
   for (const auto node : full)
     others += s.nodes[node].compiles;

@@ -18,6 +18,8 @@ struct wait_words {
   time_us again_at = 0;     ///< When what failed, and is told of, is tried again; 0 = nothing is.
   awaited_device awaited{}; ///< What the reason says, where it waits by choice.
 };
+/// How long until then, as it is told: never below 0 or above limits::told_span_us_max.
+[[nodiscard]] duration_us time_left(time_us at, time_us now);
 /// What its selector's outlook says, or what is true of that very request where fewer may serve it.
 /// Requires: the outlook is up to date.
 [[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);

@@ -107,6 +107,10 @@ http::request<http::string_body> clients::exchange::request() const {
   made.set("X-Request-Id", meta.external_id);
   made.set("X-Consort-Device", meta.selector);
   made.set("X-Consort-Priority", priority_words.at(static_cast<std::size_t>(meta.priority)));
+  if (meta.policy)
+    made.set("X-Consort-Policy", meta.policy->value);
+  if (meta.hedge)
+    made.set("X-Consort-Hedge", "true");
   if (meta.deadline_us)
     made.set("X-Consort-Deadline", std::to_string(*meta.deadline_us) + "us");
   made.body() = body.dump();

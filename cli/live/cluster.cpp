@@ -3,6 +3,7 @@
 #include "cli/live/cluster.hpp"
 
 #include "cli/live/cluster_state.hpp"
+#include "cli/live/configuration.hpp"
 #include "cli/live/limits.hpp"
 #include "node/simulated/model_card.hpp"
 
@@ -51,10 +52,6 @@ std::string fresh_token() {
 
 std::string local(port_number port) {
   return std::string(loopback) + ":" + std::to_string(port);
-}
-
-std::string span(duration_us us) {
-  return std::to_string(us) + "us";
 }
 
 result<done> write_text(const std::string& path, const std::string& text) {
@@ -115,7 +112,11 @@ std::unique_ptr<cluster::process> cluster::launch(const std::string& name,
 
 /// The scheduler's configuration, the gateway's too, and a card for each model.
 result<done> cluster::write_configuration() const {
-  json models = json::object();
+  // Numbered: a model's name may hold slashes.
+  const auto card_of = [this](const sim::scenario_model& model) {
+    const auto place = &model - settings_.plan.models.data();
+    return settings_.folder + "/model-" + std::to_string(place) + ".sim";
+  };
   for (const auto& model : settings_.plan.models) {
     model_variant sizes;
     sizes.shape = model.name;
@@ -123,22 +124,11 @@ result<done> cluster::write_configuration() const {
     sizes.weight_bytes = model.weight_bytes;
     sizes.kv_bytes_per_token = model.kv_bytes_per_token;
     sizes.context_tokens = model.context_tokens;
-    const auto card = settings_.folder + "/" + model.name + ".sim";
-    if (auto written = write_text(card, node::render_simulated_card(sizes)); !written)
+    if (auto written = write_text(card_of(model), node::render_simulated_card(sizes)); !written)
       return written;
-    models[model.name] = {{"source", card},
-                          {"ttl", "0"},
-                          {"replicas", {{"min", model.replicas_min}, {"max", model.replicas_max}}}};
   }
-  const auto& plan = settings_.plan;
-  const json whole{{"cluster", "rehearsal"},
-                   {"scheduler",
-                    {{"policy", settings_.policy},
-                     {"queue_max", plan.queue_max},
-                     {"lease", span(plan.lease_us)},
-                     {"queue_timeout", span(plan.queue_timeout_us)}}},
-                   {"models", models}};
-  return write_text(settings_.folder + "/cluster.json", whole.dump(2) + "\n");
+  return write_text(settings_.folder + "/cluster.json",
+                    configuration_of(settings_.plan, settings_.policy, card_of));
 }
 
 void cluster::heard_of_scheduler(std::string_view line) {

@@ -3,6 +3,7 @@
 
 #include "cli/limits.hpp"
 #include "cli/live/limits.hpp"
+#include "scheduler/served_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -44,10 +45,14 @@ std::optional<objection> fault_objection(const sim::scenario& plan,
 
 std::optional<objection> model_objection(const sim::scenario& plan,
                                          const strict_json::value& root) {
-  for (const auto& model : plan.models)
+  for (const auto& model : plan.models) {
+    const auto& entry = field(field(root, "models"), model.name);
     if (model.devices_per_instance > 1)
-      return objection{&field(field(field(root, "models"), model.name), "devices_per_instance"),
+      return objection{&field(entry, "devices_per_instance"),
                        "an instance over several devices is not simulated in real time"};
+    if (const auto wrong = objection_to_name(model.name))
+      return objection{&entry, "a real cluster refuses the name of this model, which " + *wrong};
+  }
   return std::nullopt;
 }
 

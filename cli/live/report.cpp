@@ -97,7 +97,7 @@ std::string comparison_json(const comparison_head& head, const std::vector<compa
                     {"ratio", value_of(row.ratio())}});
   made["live_violations"] = live.violations;
   made["live_missed_expectations"] = live.misses;
-  return made.dump(2) + "\n";
+  return made.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 } // namespace consort::live

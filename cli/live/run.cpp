@@ -113,8 +113,11 @@ private:
     }
     faults_.heal_all();
     const auto latest = plan_.safety_us + plan_.settle_us;
-    while (!wrong() && clients_.live() > 0 && now() < latest)
+    while (!wrong() && clients_.live() > 0 && now() < latest) {
       run_until(now() + std::chrono::microseconds(limits::settle_look).count());
+      if (wanted_.on_settling)
+        wanted_.on_settling(now() - plan_.safety_us, clients_.live());
+    }
   }
 
   /// One thing: what is due on the heap, or what the processes and sockets have to say by `latest`.

@@ -13,6 +13,8 @@ struct run_settings {
   cluster_settings processes;
   std::uint64_t seed = 1;
   std::function<void(std::uint32_t)> on_progress; ///< Per mille of the safety phase.
+  /// How much of the liveness phase is over, and how many requests have not ended.
+  std::function<void(duration_us, std::uint64_t)> on_settling;
   /// All are up; what carries out partitions (cluster::partitions_by()).
   std::function<void(const std::string& partitions_by)> on_ready;
 };

@@ -67,6 +67,7 @@ public:
     std::uint32_t steps = 0; ///< More than one only without prefill.
     std::uint32_t decoding = 0;
     double intensity = 0; ///< See step_cost.
+    std::uint32_t prefill_tokens = 0;
   };
   /// Begins the next step, or as many as end within `most_us` and change nothing but lengths; at
   /// least one. Returns: nothing when there is nothing to do. Requires: no step is under way.

@@ -31,7 +31,7 @@ std::optional<batch::plan> batch::begin(double now_us, double most_us) {
   load_.decoding = decoding_;
   load_.decode_kv = decode_kv_;
   load_.rows = decoding_ + static_cast<std::uint32_t>(load_.chunks.size());
-  plan_ = {0, 1, decoding_, cost_->intensity(load_)};
+  plan_ = {0, 1, decoding_, cost_->intensity(load_), load_.prefill_tokens()};
   if (chunked_.empty()) {
     line_ = cost_->line_of(decoding_, double(decode_kv_));
     plan_.steps = static_cast<std::uint32_t>(macro_steps(most_us));

@@ -41,15 +41,15 @@ struct remote_terms {
 /// The prefill side of a device that splits the two phases.
 struct prefill_side {
   std::shared_ptr<const struct device_model> device;
-  double transfer_gbps = slot_gbps; ///< KV cache on its way to the decode side.
-  std::int64_t transfer_us = 0;     ///< Of its own, each time.
+  double transfer_gb_per_s = slot_gb_per_s; ///< KV cache on its way to the decode side.
+  std::int64_t transfer_us = 0;             ///< Of its own, each time.
 };
 
 /// Of a device that has its work done by two others of its node: they are named by what follows the
 /// slash of their ids, and serve by themselves too.
 struct member_stages {
   std::string prefill, decode; ///< Both empty: it works itself.
-  double transfer_gbps = slot_gbps;
+  double transfer_gb_per_s = slot_gb_per_s;
   std::int64_t transfer_us = 0; ///< Of its own, each time.
   [[nodiscard]] bool empty() const { return prefill.empty(); }
 };
@@ -75,6 +75,7 @@ struct device_model {
   // --- how fast it is ---
   fidelity_kind fidelity = fidelity_kind::rates;
   rate_points points;                                  ///< Of `rates`.
+  measurement measured;                                ///< Of points or tables from a file.
   chip_spec chip;                                      ///< Of `roofline`.
   chip_group group;                                    ///< Likewise.
   roofline_constants constants;                        ///< Likewise.
@@ -91,6 +92,7 @@ struct device_model {
   std::string dtype;
   std::int64_t compile_us = 0;           ///< Of a small model.
   std::uint64_t compile_bytes_per_s = 0; ///< Weights on top; 0 = no time.
+  std::uint64_t compile_mw = 0;          ///< Drawn on top by its host meanwhile.
 
   // --- what it draws and costs ---
   std::uint64_t tdp_mw = 0;

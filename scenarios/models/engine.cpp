@@ -120,12 +120,22 @@ void engine::begin(lane& at) {
   if (!plan)
     return;
   at.now = *plan;
+  tell_widest(at);
   at.factor = slowness_ * slowdown_of_cap(*at.model, plan->intensity);
   // Steps in a row follow each other exactly, whatever the clock's ticks.
   at.began_us = std::abs(at.free_us - double(now)) <= 1 ? at.free_us : double(now);
   if (slept)
     at.began_us += double(at.model->wake_us);
   schedule_end(at, at.now.us);
+}
+
+void engine::tell_widest(lane& at) {
+  const bool wider = at.now.decoding > at.most_sequences || at.now.prefill_tokens > at.most_tokens;
+  if (!wider || at.model->measured.file.empty() || !calls_.on_widest)
+    return;
+  at.most_sequences = std::max(at.most_sequences, at.now.decoding);
+  at.most_tokens = std::max(at.most_tokens, at.now.prefill_tokens);
+  calls_.on_widest(*at.model, at.most_sequences, at.most_tokens);
 }
 
 void engine::schedule_end(lane& at, double us) {
@@ -223,7 +233,7 @@ void engine::complete_prefill(batch_sequence& done) {
   }
   const auto bytes = double(sequence.prompt_tokens + sequence.emitted) * kv_bytes_;
   const auto delay = model_.prefill.transfer_us
-                     + static_cast<duration_us>(bytes / (model_.prefill.transfer_gbps * 1e3));
+                     + static_cast<duration_us>(bytes / (model_.prefill.transfer_gb_per_s * 1e3));
   calls_.after(delay, [this, id, alive = std::weak_ptr(alive_)] {
     if (alive.expired() || inside_.count(id) == 0)
       return;

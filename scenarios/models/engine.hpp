@@ -54,6 +54,10 @@ public:
     std::function<void(duration_us gap, std::uint64_t count)> on_gaps;
     /// Energy above the board's idle power.
     std::function<void(double millijoules)> on_energy;
+    /// On a device that was measured: the most sequences decoded in one step so far, and the most
+    /// tokens of prompts; each time that one of the two grows.
+    std::function<void(const device_model&, std::uint32_t sequences, std::uint32_t tokens)>
+        on_widest;
   };
 
   engine(device_model_ptr model, const model_shape& shape, std::uint64_t kv_tokens_max,
@@ -93,11 +97,14 @@ private:
     std::uint64_t generation = 0; ///< Voids the ends of steps that were cut.
     time_us flushed_at = 0;
     time_us idle_since = 0;
+    std::uint32_t most_sequences = 0; ///< See callbacks::on_widest.
+    std::uint32_t most_tokens = 0;
   };
 
   void admit(std::uint64_t id);
   void touch(lane& at);
   void begin(lane& at);
+  void tell_widest(lane& at);
   void schedule_end(lane& at, double us);
   void end(lane& at);
   void deliver(lane& at, bool all);

@@ -14,21 +14,42 @@ namespace {
 
 constexpr std::size_t table_rows_max = 1'000'000;
 
-/// One file's rows: an optional leading word, then numbers.
+std::vector<std::string_view> fields_of(std::string_view line) {
+  std::vector<std::string_view> made;
+  for (;;) {
+    const auto comma = line.find(',');
+    made.push_back(line.substr(0, comma));
+    if (comma == std::string_view::npos)
+      return made;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+bool read_field(std::string_view field, double& out) {
+  const auto [stop, status] = std::from_chars(field.data(), field.data() + field.size(), out);
+  return status == std::errc{} && stop == field.data() + field.size() && std::isfinite(out)
+         && out >= 0;
+}
+
+/// One file's rows: numbers, and a word in the column `layer` if it has one. What a column holds
+/// its header says.
 class table_reader {
 public:
-  table_reader(std::string name, std::size_t words, std::size_t numbers)
-      : name_(std::move(name)), words_(words), numbers_(numbers) {}
+  /// `columns`: all of them, the times last, in microseconds.
+  table_reader(std::string name, std::vector<std::string_view> columns)
+      : name_(std::move(name)), columns_(std::move(columns)) {}
 
+  /// Numbers are in the order of `columns`.
   using row_handler = std::function<void(const std::string&, const std::vector<double>&)>;
 
   /// Returns: what is wrong, naming file and line; empty when nothing is.
-  std::string read(const operator_tables::text_of& file, bool required, const row_handler& take) {
+  std::string read(const operator_tables::text_of& file, bool required, const row_handler& take,
+                   measurement* of = nullptr) {
     const auto text = file(name_);
     if (!text)
       return required ? "cannot read " + name_ + ": a table needs it" : "";
     std::string_view rest(*text);
-    // From the second on: the first is a header, which says what the columns are to people.
+    std::string_view header;
     for (std::size_t number = 1; !rest.empty(); ++number) {
       auto line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(std::min(line.size() + 1, rest.size()));
@@ -36,44 +57,75 @@ public:
         return name_ + ": more than " + std::to_string(table_rows_max) + " rows";
       if (!line.empty() && line.back() == '\r')
         line.remove_suffix(1);
-      if (line.empty() || number == 1 || line.substr(0, 6) == "layer,")
+      if (line.empty() || line == header)
         continue; // Some files repeat their header.
-      if (!split(line))
-        return name_ + ":" + std::to_string(number) + ": expected " + std::to_string(words_)
-               + " words and " + std::to_string(numbers_) + " finite numbers from 0 on";
-      take(word_, values_);
+      std::string wrong;
+      if (line.front() == '#')
+        wrong = of == nullptr ? std::string() : read_measurement(line, *of);
+      else if (header.empty())
+        wrong = read_header(header = line);
+      else if (split(line))
+        take(word_, values_);
+      else
+        wrong = "expected " + expected() + ": " + std::to_string(columns_.size())
+                + " columns, finite numbers from 0 on";
+      if (!wrong.empty())
+        return name_ + ":" + std::to_string(number) + ": " + wrong;
     }
     return {};
   }
 
 private:
+  [[nodiscard]] std::string expected() const {
+    std::string made;
+    for (const auto one : columns_)
+      made += (made.empty() ? "`" : ",") + std::string(one);
+    return made + "`";
+  }
+
+  /// Finds out where each column is. Returns: what is wrong.
+  std::string read_header(std::string_view line) {
+    const auto names = fields_of(line);
+    const auto known = [&](std::string_view name) {
+      return std::find(columns_.begin(), columns_.end(), name) != columns_.end();
+    };
+    if (std::none_of(names.begin(), names.end(), known))
+      return "expected the header " + expected() + ", and there is `"
+             + std::string(line.substr(0, 60)) + "`";
+    for (const auto name : names)
+      if (!known(name))
+        return "unknown column `" + std::string(name) + "`: expected " + expected()
+               + (name.substr(0, 4) == "time" ? ", times in microseconds" : "");
+    for (const auto column : columns_)
+      if (std::count(names.begin(), names.end(), column) != 1)
+        return "expected " + expected() + ", each once: see `" + std::string(column) + "`";
+    for (const auto column : columns_)
+      places_.push_back(
+          static_cast<std::size_t>(std::find(names.begin(), names.end(), column) - names.begin()));
+    return {};
+  }
+
   bool split(std::string_view line) {
     values_.clear();
-    word_.clear();
-    for (std::size_t at = 0; at < words_ + numbers_; ++at) {
-      const auto comma = line.find(',');
-      const auto field = line.substr(0, comma);
-      if (at < words_) {
+    const auto fields = fields_of(line);
+    if (fields.size() != columns_.size())
+      return false;
+    for (std::size_t at = 0; at < columns_.size(); ++at) {
+      const auto field = fields[places_[at]];
+      double number = 0;
+      if (columns_[at] == "layer")
         word_ = field;
-      } else {
-        double number = 0;
-        const auto [stop, status]
-            = std::from_chars(field.data(), field.data() + field.size(), number);
-        if (status != std::errc{} || stop != field.data() + field.size() || !std::isfinite(number)
-            || number < 0)
-          return false;
+      else if (read_field(field, number))
         values_.push_back(number);
-      }
-      if (comma == std::string_view::npos)
-        return at + 1 == words_ + numbers_;
-      line.remove_prefix(comma + 1);
+      else
+        return false;
     }
-    return false;
+    return true;
   }
 
   std::string name_;
-  std::size_t words_;
-  std::size_t numbers_;
+  std::vector<std::string_view> columns_;
+  std::vector<std::size_t> places_; ///< Of each of them, in the file.
   std::string word_;
   std::vector<double> values_;
 };
@@ -167,16 +219,19 @@ std::shared_ptr<const operator_tables> operator_tables::load(const text_of& file
       into[layer].push_back({row[0], row[1]});
     };
   };
-  error = table_reader("dense.csv", 1, 2).read(file, true, curves(made->dense));
+  error = table_reader("dense.csv", {"layer", "tokens", "time_us"})
+              .read(file, true, curves(made->dense), &made->of);
   if (error.empty())
-    error = table_reader("per_sequence.csv", 1, 2).read(file, true, curves(made->per_sequence));
+    error = table_reader("per_sequence.csv", {"layer", "sequences", "time_us"})
+                .read(file, true, curves(made->per_sequence));
   if (error.empty())
-    error = table_reader("attention.csv", 0, 5)
+    error = table_reader("attention.csv",
+                         {"prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us"})
                 .read(file, true, [&](const std::string&, const std::vector<double>& row) {
                   made->attention.add({row[0], row[1], row[2], row[3]}, row[4]);
                 });
   if (error.empty())
-    error = table_reader("moe.csv", 0, 3)
+    error = table_reader("moe.csv", {"tokens", "activated_experts", "time_us"})
                 .read(file, false, [&](const std::string&, const std::vector<double>& row) {
                   made->experts[row[0]].push_back({row[1], row[2]});
                 });

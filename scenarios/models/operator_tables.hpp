@@ -8,9 +8,13 @@
 ///   attention.csv     prefill_chunk,kv_prefill,n_decode,kv_decode,time_us   kv of each sequence
 ///   moe.csv           tokens,activated_experts,time_us   only of mixtures of experts
 ///
+/// The first line names the columns, in any order. Lines that begin with `#` are comments; those of
+/// dense.csv may say what was measured (read_measurement()).
+///
 /// Between measured points everything is interpolated, beyond them extrapolated in a line. A norm
 /// runs twice in a layer, `embedding` and `final_layernorm` once in a step, the rest once in a
-/// layer. Standard library only; immutable after load.
+/// layer. Of a pipeline of pp stages a step is one of pp batches in flight, as the roofline has it
+/// (roofline.hpp). Standard library only; immutable after load.
 
 #include "scenarios/models/rates_cost.hpp"
 #include "scenarios/models/roofline.hpp"
@@ -54,6 +58,7 @@ public:
   [[nodiscard]] static std::shared_ptr<const operator_tables> load(const text_of& file,
                                                                    std::string& error);
 
+  measurement of;
   /// Layer name and time by tokens.
   std::map<std::string, std::vector<rate_point>> dense;
   std::map<std::string, std::vector<rate_point>> per_sequence;
@@ -64,7 +69,8 @@ public:
 
 class table_cost final : public step_cost {
 public:
-  /// Constants used: c0_us, c2_us, hop_us, and the group's link for all-reduce.
+  /// Constants used: c0_us, c2_us, hop_us, and the group's link for all-reduce. Of the group, `tp`
+  /// exchanges only: the tables are of one of its ranks.
   table_cost(std::shared_ptr<const operator_tables> tables, model_shape shape, chip_group group,
              const roofline_constants& constants);
 

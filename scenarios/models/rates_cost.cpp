@@ -17,7 +17,30 @@ double interpolate(const std::vector<rate_point>& points, double size, bool from
     return points[0].us * size / points[0].size;
   const auto& right = above == points.end() ? points.back() : *above;
   const auto& left = above == points.end() ? points[points.size() - 2] : *(above - 1);
+  if (above == points.end() && right.us < left.us)
+    return right.us;
   return left.us + (right.us - left.us) * (size - left.size) / (right.size - left.size);
+}
+
+std::vector<rate_point> with_tail(std::vector<rate_point> points) {
+  constexpr std::ptrdiff_t least = 3;
+  if (points.size() < least)
+    return points;
+  const auto last = points.back();
+  auto first = std::find_if(points.begin(), points.end(), [&](const rate_point& one) {
+    return one.size * tail_span >= last.size;
+  });
+  first = std::min(first, points.end() - least);
+  if (points.size() > tail_points_max)
+    first = std::max(first, points.end() - std::ptrdiff_t{tail_points_max});
+  std::vector<double> slopes;
+  for (auto left = first; left != points.end(); ++left)
+    for (auto right = left + 1; right != points.end(); ++right)
+      slopes.push_back((right->us - left->us) / (right->size - left->size));
+  const auto middle = slopes.begin() + static_cast<std::ptrdiff_t>(slopes.size() / 2);
+  std::nth_element(slopes.begin(), middle, slopes.end());
+  points.push_back({2 * last.size, last.us + std::max(*middle, 0.0) * last.size});
+  return points;
 }
 
 rate_points points_of_rates(std::uint64_t prefill_tokens_per_s, std::uint64_t decode_tokens_per_s,
@@ -27,6 +50,11 @@ rate_points points_of_rates(std::uint64_t prefill_tokens_per_s, std::uint64_t de
   made.prefill = {{1'000'000, 1e12 / double(prefill_tokens_per_s)}};
   made.decode = {{1, alone}, {1'001, alone * (1 + gain_pm)}};
   return made;
+}
+
+rates_cost::rates_cost(rate_points points) : decode_measured_(points.decode.back().size) {
+  points_.decode = with_tail(std::move(points.decode));
+  points_.prefill = with_tail(std::move(points.prefill));
 }
 
 double rates_cost::step_us(const step_load& load) const {
@@ -43,7 +71,7 @@ decode_line rates_cost::line_of(std::uint32_t decoding, double) const {
 double rates_cost::intensity(const step_load& load) const {
   if (!load.chunks.empty())
     return 1;
-  return std::clamp(load.decoding / points_.decode.back().size, 0.1, 1.0);
+  return std::clamp(load.decoding / decode_measured_, 0.1, 1.0);
 }
 
 namespace {
@@ -84,6 +112,35 @@ std::string read_point(std::string_view line, rate_points& out) {
 
 } // namespace
 
+std::string read_measurement(std::string_view comment, measurement& into) {
+  constexpr double chips_max = 4'096;
+  const auto trim = [](std::string_view& text) {
+    while (!text.empty() && text.front() == ' ')
+      text.remove_prefix(1);
+    while (!text.empty() && text.back() == ' ')
+      text.remove_suffix(1);
+  };
+  comment.remove_prefix(std::min<std::size_t>(comment.size(), 1)); // The `#`.
+  const auto colon = comment.find(':');
+  auto key = comment.substr(0, colon);
+  auto said = colon == std::string_view::npos ? std::string_view{} : comment.substr(colon + 1);
+  trim(key);
+  trim(said);
+  if (said.empty())
+    return {};
+  if (key == "model")
+    into.model = said;
+  if (key == "dtype")
+    into.dtype = said;
+  if (key != "chips")
+    return {};
+  double chips = 0;
+  if (!read_number(said, chips) || chips < 1 || chips > chips_max || chips != std::floor(chips))
+    return "expected `# chips: ` and a whole number from 1 on";
+  into.chips = static_cast<std::uint32_t>(chips);
+  return {};
+}
+
 profile_reading read_profile(std::string_view text) {
   profile_reading made;
   std::uint32_t number = 0;
@@ -95,9 +152,11 @@ profile_reading read_profile(std::string_view text) {
     ++number;
     if (!line.empty() && line.back() == '\r')
       line.remove_suffix(1);
-    if (line.empty() || line.front() == '#')
+    if (line.empty())
       continue;
-    if (!header) {
+    if (line.front() == '#') {
+      made.error = read_measurement(line, made.of);
+    } else if (!header) {
       header = true;
       made.error = line == "kind,size,us" ? "" : "expected the header `kind,size,us`";
     } else {

@@ -32,7 +32,7 @@ roofline_constants default_constants(const chip_spec& chip) {
     made.eta_kv = 0.079;
     made.eta_link = 0.019;
     made.hop_us = 0;
-  } else if (chip.kind == "gpu" && chip.link_gbps == 0) {
+  } else if (chip.kind == "gpu" && chip.link_gb_per_s == 0) {
     // One card in a slot, fitted on the RTX 4090.
     made.c0_us = 1'500;
     made.mfu = 0.8;
@@ -64,9 +64,9 @@ roofline_cost::roofline_cost(const chip_spec& chip, model_shape shape, chip_grou
   kv_bytes_per_token_ = shape_.kv_bytes_per_token() * readers;
   // Of several chips that multiply vectors, one has a layer's cache.
   kv_bytes_per_us_ = bandwidth * constants_.eta_kv / (by_vector_ ? group_.tp : 1);
-  const double link = group_.link_gbps > 0 ? group_.link_gbps
-                      : chip.link_gbps > 0 ? chip.link_gbps
-                                           : slot_gbps;
+  const double link = group_.link_gb_per_s > 0 ? group_.link_gb_per_s
+                      : chip.link_gb_per_s > 0 ? chip.link_gb_per_s
+                                               : slot_gb_per_s;
   link_bytes_per_us_ = link * giga_per_us * constants_.eta_link;
 }
 

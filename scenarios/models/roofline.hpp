@@ -42,7 +42,7 @@ struct roofline_constants {
 struct chip_group {
   std::uint32_t tp = 1;
   std::uint32_t pp = 1;
-  double link_gbps = 0; ///< 0 = the chip's own.
+  double link_gb_per_s = 0; ///< 0 = the chip's own.
 };
 
 class roofline_cost final : public step_cost {

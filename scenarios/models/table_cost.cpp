@@ -49,16 +49,30 @@ double expert_us(const std::map<double, std::vector<rate_point>>& tables, const 
   return of(left) + (of(right) - of(left)) * (tokens - left->first) / (right->first - left->first);
 }
 
-/// Several chunks as one: as many tokens, and the past that gives as many pairs.
-prefill_chunk joined(const std::vector<prefill_chunk>& chunks) {
+/// A step's prompts as one, tokens.
+struct prompt_part {
+  double tokens = 0;
+  double past = 0;
+};
+
+/// What one of `stages` batches in flight has of several chunks: its part of the tokens, and the
+/// past that gives its part of the pairs.
+prompt_part joined(const std::vector<prefill_chunk>& chunks, double stages) {
   double tokens = 0;
   double pairs = 0;
   for (const auto& one : chunks) {
     tokens += one.tokens;
     pairs += double(one.tokens) * (one.past + one.tokens / 2.0);
   }
-  const double past = tokens == 0 ? 0 : std::max(pairs / tokens - tokens / 2, 0.0);
-  return {static_cast<std::uint32_t>(tokens), static_cast<std::uint32_t>(past)};
+  const double part = tokens / stages;
+  const double past = tokens == 0 ? 0 : std::max(pairs / tokens - part / 2, 0.0);
+  return {part, std::floor(past)};
+}
+
+/// What one of `stages` batches in flight has of so many sequences: where they are fewer than
+/// stages, some stages stand still.
+double in_flight(double sequences, double stages) {
+  return sequences == 0 ? 0 : std::max(sequences / stages, 1.0);
 }
 
 } // namespace
@@ -71,15 +85,17 @@ table_cost::table_cost(std::shared_ptr<const operator_tables> tables, model_shap
   by_rows_ = folded(tables_->per_sequence, [](const std::string&) { return 1.0; });
 }
 
-/// Everything but attention.
+/// Everything but attention, of one batch in flight.
 double table_cost::flat_us(double tokens, double rows) const {
   double us = constants_.c0_us + constants_.c2_us * rows + interpolate(by_tokens_, tokens, false);
   if (rows > 0)
     us += interpolate(by_rows_, rows, false);
   if (!tables_->experts.empty())
     us += shape_.layers * expert_us(tables_->experts, shape_, tokens);
+  if (group_.pp > 1)
+    us += group_.pp * constants_.hop_us;
   if (group_.tp > 1) {
-    const double link = group_.link_gbps > 0 ? group_.link_gbps : slot_gbps;
+    const double link = group_.link_gb_per_s > 0 ? group_.link_gb_per_s : slot_gb_per_s;
     us += 2.0 * shape_.layers
           * (constants_.hop_us
              + 2.0 * (group_.tp - 1) / group_.tp * tokens * shape_.hidden * 2 / (link * 1e3));
@@ -88,26 +104,29 @@ double table_cost::flat_us(double tokens, double rows) const {
 }
 
 double table_cost::step_us(const step_load& load) const {
-  const auto prompt = joined(load.chunks);
+  const double stages = group_.pp;
+  const auto prompt = joined(load.chunks, stages);
+  const double decoding = in_flight(load.decoding, stages);
   const double each = load.decoding == 0 ? 0 : double(load.decode_kv) / load.decoding;
-  const double attention = tables_->attention.at(
-      {double(prompt.tokens), double(prompt.past), double(load.decoding), each});
-  return std::max(flat_us(load.decoding + prompt.tokens, load.rows) + shape_.layers * attention,
+  const double attention = tables_->attention.at({prompt.tokens, prompt.past, decoding, each});
+  return std::max(flat_us(decoding + prompt.tokens, in_flight(load.rows, stages))
+                      + shape_.layers * attention,
                   1.0);
 }
 
 decode_line table_cost::line_of(std::uint32_t decoding, double decode_kv) const {
   const auto& axis = tables_->attention.axis(3);
   const double each = decode_kv / decoding;
+  const double batch = in_flight(decoding, group_.pp);
   const auto above = std::upper_bound(axis.begin(), axis.end(), each);
   const double low = above == axis.begin() ? 0 : *(above - 1);
   const double high = above == axis.end() ? 2 * std::max(low, 1.0) : *above;
   const auto us = [&](double kv) {
-    return shape_.layers * tables_->attention.at({0, 0, double(decoding), kv});
+    return shape_.layers * tables_->attention.at({0, 0, batch, kv});
   };
   decode_line made;
   made.slope_us = (us(high) - us(low)) / ((high - low) * decoding);
-  made.base_us = flat_us(decoding, decoding) + us(low) - made.slope_us * low * decoding;
+  made.base_us = flat_us(batch, batch) + us(low) - made.slope_us * low * decoding;
   if (above != axis.end())
     made.until = high * decoding;
   return made;

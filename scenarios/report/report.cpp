@@ -83,6 +83,8 @@ ordered_json run_json(const report_run& run) {
   made["policy"] = summary.policy;
   made["seed"] = summary.seed;
   made["digest"] = digest_text(summary.run_digest);
+  if (!run.goal.empty())
+    made["goal"] = run.goal;
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["misses"] = summary.misses;
@@ -106,16 +108,6 @@ std::string inside_script(const ordered_json& data) {
     else
       made += letter;
   return made;
-}
-
-/// A field that may hold commas, quotes and line ends.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos)
-    return text;
-  std::string made = "\"";
-  for (const char letter : text)
-    made += letter == '"' ? std::string("\"\"") : std::string(1, letter);
-  return made + "\"";
 }
 
 } // namespace

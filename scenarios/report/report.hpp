@@ -18,6 +18,7 @@ struct report_run {
   double cost_per_h = 0;
   const run_summary* summary = nullptr; ///< Its requests may be gone; outlives the call.
   std::string command;                  ///< Plays this one again.
+  std::string goal{};                   ///< Of a search: `kept`, `missed` or `violated`.
 };
 
 struct report_head {

@@ -114,6 +114,7 @@ request_meta arrivals::meta_of(const workload_state& of, arrival& now) {
   meta.model = model_name(of.work->model);
   meta.selector = of.work->device;
   meta.priority = of.work->priority;
+  meta.policy = of.work->policy;
   meta.hedge = of.work->hedge;
   meta.deadline_us = of.work->deadline_us;
   meta.streaming = true;

@@ -20,7 +20,7 @@ public:
       : plan_(plan), options_(options), recorder_(summary_, true) {
     summary_.scenario = plan.name;
     summary_.seed = options.seed;
-    summary_.policy = "engine only";
+    summary_.policy = engine_only_word;
     const auto& device = plan.nodes.front().devices.front();
     const auto& model = plan.models.front();
     const auto room
@@ -80,6 +80,8 @@ private:
           std::min<duration_us>(heap_.now() * 1'000 / plan_.safety_us, 1'000));
       if (options_.on_progress && now_pm > shown_pm)
         options_.on_progress(shown_pm = now_pm);
+      if (options_.on_settling && heap_.now() > plan_.safety_us)
+        options_.on_settling(heap_.now() - plan_.safety_us, live_.size());
       if (heap_.steps() > options_.steps_max)
         summary_.violations.push_back(too_many_steps(options_.steps_max, heap_.now()));
     }
@@ -107,6 +109,9 @@ private:
     };
     made.on_gaps = [this](duration_us gap, std::uint64_t count) {
       tell([&](observer& one) { one.on_gaps(gap, count); });
+    };
+    made.on_widest = [this](const device_model& on, std::uint32_t sequences, std::uint32_t tokens) {
+      tell([&](observer& one) { one.on_widest(on, sequences, tokens); });
     };
     made.on_finished = [this](const engine_sequence& done) {
       summary_.counts.prompt_tokens += done.prompt_tokens;

@@ -8,6 +8,9 @@
 
 namespace consort::sim {
 
+/// In place of a policy, which nobody followed.
+inline constexpr const char* engine_only_word = "engine only";
+
 [[nodiscard]] run_summary replay_engine(const scenario& plan, const run_options& options);
 
 } // namespace consort::sim

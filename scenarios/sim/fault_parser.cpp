@@ -141,7 +141,10 @@ private:
     if (device && node_known)
       return fail(given, "unknown device `" + given.text + "`"
                              + did_you_mean_or_list(given.text, devices_of(node)));
-    fail(given, "unknown node `" + node + "`" + did_you_mean_or_list(node, names_.nodes));
+    auto known = names_.nodes;
+    if (word_of(made_.kind).target == fault_target::link)
+      known.emplace_back(gateway_word);
+    fail(given, "unknown node `" + node + "`" + did_you_mean_or_list(node, known));
   }
 
   std::vector<std::string> devices_of(const std::string& node) const {

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstdio>
 #include <numeric>
+#include <utility>
 
 namespace consort::sim {
 
@@ -15,6 +17,18 @@ namespace {
 constexpr double transfer_bytes_per_s = 100e6;
 /// Per mille at which a compiler says how far it is.
 constexpr std::array<std::uint32_t, 3> progress_marks{250, 500, 750};
+
+std::string_view node_of(const device_share& share) {
+  return std::string_view(share.device.value).substr(0, share.device.value.find('/'));
+}
+
+/// Bytes of weights that a node loads of an instance: those of its own devices.
+std::uint64_t part_of(const allocation& grant, const std::string& node,
+                      const model_variant& variant) {
+  const auto own = std::count_if(grant.shares.begin(), grant.shares.end(),
+                                 [&](const auto& share) { return node_of(share) == node; });
+  return variant.weight_bytes * static_cast<std::uint64_t>(own) / grant.shares.size();
+}
 
 /// A stand-in for SHA-256: 64 hex digits that depend on the key alone.
 digest content_of(const artifact_key& key) {
@@ -108,13 +122,32 @@ void node_model::on(const core::load_replica& wanted) {
   if (wanted.artifact && !verify(wanted.artifact->content))
     return fail(recovery::retry_later, "no_artifact",
                 "this store has no good copy of the artifact");
-  if (wanted.rank != 0)
-    return; // Its part of the work is the leader's model's affair.
-  const auto& leader = device_of(wanted.grant.shares.front().device);
-  loading_.insert(wanted.instance);
-  const auto alone_us = load_us_of(*leader.model, wanted.variant.weight_bytes);
-  const auto load_us = static_cast<duration_us>(static_cast<double>(alone_us) * leader.slowness);
-  after(load_us, [this, wanted, load_us] { finish_load(wanted, load_us); });
+  const auto& shares = wanted.grant.shares;
+  const auto mine = std::find_if(shares.begin(), shares.end(), [this](const device_share& share) {
+    return node_of(share) == description_.name;
+  });
+  assert(mine != shares.end());
+  const auto& own = device_of(mine->device);
+  loading_[wanted.instance] = wanted.grant;
+  keep_awake(wanted.grant);
+  const auto alone_us
+      = load_us_of(*own.model, part_of(wanted.grant, description_.name, wanted.variant));
+  const auto load_us = static_cast<duration_us>(static_cast<double>(alone_us) * own.slowness);
+  after(load_us, [this, wanted, load_us] {
+    // Of other ranks the work is the leader's model's affair.
+    if (wanted.rank == 0)
+      return finish_load(wanted, load_us);
+    loading_.erase(wanted.instance);
+    keep_awake(wanted.grant);
+  });
+}
+
+void node_model::keep_awake(const allocation& grant) {
+  const auto now = world_.heap.now();
+  for (auto& one : devices_)
+    for (const auto& share : grant.shares)
+      if (share.device == one.spec.id)
+        one.busy_at = now;
 }
 
 /// The devices of a grant as one: those of a node split each layer, nodes follow each other.
@@ -124,10 +157,7 @@ device_model_ptr node_model::joined_devices(const allocation& grant) const {
                                   [&](const device& one) { return one.spec.id == leader.device; });
   if (grant.shares.size() == 1)
     return found->model;
-  const auto node_of = [](const device_share& share) {
-    return share.device.value.substr(0, share.device.value.find('/'));
-  };
-  std::set<std::string> nodes;
+  std::set<std::string_view> nodes;
   for (const auto& share : grant.shares)
     nodes.insert(node_of(share));
   auto made = *found->model;
@@ -156,6 +186,9 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
     calls.on_gaps = [this](duration_us gap, std::uint64_t count) {
       world_.watchers.each([&](observer& watcher) { watcher.on_gaps(gap, count); });
     };
+  calls.on_widest = [this](const device_model& on, std::uint32_t sequences, std::uint32_t tokens) {
+    world_.watchers.each([&](observer& watcher) { watcher.on_widest(on, sequences, tokens); });
+  };
   calls.on_energy = [this, leader](double mj) { device_of(leader).energy_mj += mj; };
   calls.on_finished = [this, leader](const engine_sequence& done) {
     auto& served_by = device_of(leader);
@@ -186,6 +219,7 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
 
 void node_model::finish_load(const core::load_replica& wanted, duration_us load_us) {
   loading_.erase(wanted.instance);
+  keep_awake(wanted.grant);
   if (allocations_.count(wanted.grant.id) == 0)
     return; // Released while loading.
   const auto& share = wanted.grant.shares.front();
@@ -240,6 +274,11 @@ void node_model::on(const core::start_compile& wanted) {
   // An order that was repeated.
   if (!compiling_.insert(wanted.compile).second)
     return;
+  const auto wants = std::find_if(devices_.begin(), devices_.end(), [&](const device& one) {
+    return one.model->build_profile == wanted.key.profile.name;
+  });
+  if (wants != devices_.end())
+    wants->building[wanted.compile] = world_.heap.now();
   if (compilers_ == compiler_trouble::hangs) {
     hanging_.insert(wanted.compile);
     return after(limits::build_timeout_us, [this, which = wanted.compile] {
@@ -261,7 +300,7 @@ void node_model::on(const core::start_compile& wanted) {
 
 void node_model::finish_compile(const core::start_compile& wanted, duration_us took_us) {
   // Cancelled in the meantime.
-  if (compiling_.erase(wanted.compile) == 0)
+  if (!end_build(wanted.compile))
     return;
   if (compilers_ == compiler_trouble::fails || compilers_ == compiler_trouble::refuses) {
     const auto action
@@ -280,6 +319,21 @@ void node_model::finish_compile(const core::start_compile& wanted, duration_us t
   tell(core::compile_finished{wanted.compile, life_, record});
 }
 
+void node_model::count_builds(device& one) {
+  const auto now = world_.heap.now();
+  for (auto& [number, counted_at] : one.building)
+    one.building_mj += static_cast<double>(one.model->compile_mw)
+                       * static_cast<double>(now - std::exchange(counted_at, now)) / 1e6;
+}
+
+bool node_model::end_build(compile_id which) {
+  for (auto& one : devices_) {
+    count_builds(one);
+    one.building.erase(which);
+  }
+  return compiling_.erase(which) != 0;
+}
+
 /// Fresh bytes replace whatever was there, rotten or not.
 void node_model::keep(const artifact_record& record) {
   rotten_.erase(record.content);
@@ -287,7 +341,7 @@ void node_model::keep(const artifact_record& record) {
 }
 
 void node_model::on(const core::cancel_compile& cancelled) {
-  compiling_.erase(cancelled.compile);
+  end_build(cancelled.compile);
   hanging_.erase(cancelled.compile);
 }
 

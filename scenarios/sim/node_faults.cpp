@@ -70,7 +70,7 @@ void node_model::corrupt_store() {
 }
 
 void node_model::give_up_compile(compile_id which, const char* why) {
-  if (compiling_.erase(which) != 0 && running_)
+  if (end_build(which) && running_)
     tell(core::compile_failed{
         which,
         life_,

@@ -21,8 +21,9 @@ device_spec spec_of(const device_model& model, const model_shape& usual, const s
   made.node = node_id(node);
   made.uuid = "sim-" + made.id.value;
   if (const auto& members = model.stages; !members.empty())
-    made.stages = {device_id(node + "/" + members.prefill), device_id(node + "/" + members.decode),
-                   static_cast<std::uint64_t>(members.transfer_gbps * 1e9), members.transfer_us};
+    made.stages
+        = {device_id(node + "/" + members.prefill), device_id(node + "/" + members.decode),
+           static_cast<std::uint64_t>(members.transfer_gb_per_s * 1e9), members.transfer_us};
   return made;
 }
 
@@ -107,6 +108,8 @@ void node_model::drop_all_work() {
   staged_.clear();
   honoured_.clear();
   compiling_.clear();
+  for (auto& one : devices_)
+    one.building.clear();
   hanging_.clear();
   lease_epoch_ = {};
   lease_until_ = 0;
@@ -117,7 +120,7 @@ void node_model::say_hello() {
   life_ = incarnation(chance_.bits() | 1U);
   greeted_ = false;
   for (auto& one : devices_)
-    one.energy_mj = one.cost_micros = 0;
+    one.energy_mj = one.building_mj = one.cost_micros = 0;
   for (auto& one : devices_)
     one.split = core::energy_split(one.spec.spec.idle_mw);
   advertise(false);
@@ -181,6 +184,8 @@ void node_model::report_devices() {
 }
 
 core::device_reported node_model::report_of(device& one) {
+  for (const auto& [number, grant] : loading_)
+    keep_awake(grant);
   core::device_reported report;
   report.device = one.spec.id;
   report.life = life_;
@@ -207,10 +212,14 @@ core::device_reported node_model::report_of(device& one) {
   one.cost_micros += static_cast<double>(model.cost_micros_per_hour) * seconds / 3'600;
   report.reading.memory_used_bytes = used;
   report.reading.utilization_pm = static_cast<std::uint32_t>(intensity * 1'000);
+  const auto builds_mw = model.compile_mw * one.building.size();
+  count_builds(one);
   report.reading.power_mw
-      = static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
-  report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj);
-  one.split.read(now, *report.reading.energy_mj);
+      = builds_mw
+        + static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
+  report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj + one.building_mj);
+  // A compiler's work is on its host, whatever the device runs meanwhile.
+  one.split.read(now, static_cast<std::uint64_t>(one.energy_mj));
   report.reading.charged_mj = one.split.charged_mj();
   report.reading.idle_mj = one.split.idle_mj();
   report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);

@@ -129,7 +129,12 @@ private:
   [[nodiscard]] engine::callbacks engine_calls(const device_id& leader);
   [[nodiscard]] device_model_ptr joined_devices(const allocation& grant) const;
   void finish_load(const core::load_replica& wanted, duration_us load_us);
+  /// Its devices are awake until now, however long nobody asked them for anything.
+  void keep_awake(const allocation& grant);
   void finish_compile(const core::start_compile& wanted, duration_us took_us);
+  void count_builds(device& one);
+  /// Returns: whether it was under way.
+  bool end_build(compile_id which);
   void keep(const artifact_record& record);
 
   // --- attempts ---
@@ -194,7 +199,7 @@ private:
   std::uint64_t sequence_ = 0;
   std::map<allocation_id, allocation> allocations_;
   std::map<instance_id, instance> instances_;
-  std::set<instance_id> loading_;
+  std::map<instance_id, allocation> loading_; ///< With what it is loaded on.
   std::map<attempt_id, channel> streams_;
   std::map<attempt_id, staged_work> staged_; ///< Those of plans, until they end.
   /// Used since then, ascending by expiry; what expired long ago is forgotten.

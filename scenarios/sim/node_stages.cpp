@@ -32,7 +32,7 @@ void node_model::begin_work(instance_id which, engine_sequence sequence) {
   const auto bytes = double(sequence.prompt_tokens) * one.variant.kv_bytes_per_token;
   staged_work work{which, stage_of(one, members.decode), sequence,
                    members.transfer_us
-                       + static_cast<duration_us>(bytes / (members.transfer_gbps * 1e3))};
+                       + static_cast<duration_us>(bytes / (members.transfer_gb_per_s * 1e3))};
   staged_[sequence.attempt] = std::move(work);
   // Its last token is the stream's next, as where a device splits the two phases itself.
   sequence.output_tokens = std::min(sequence.output_tokens, sequence.emitted + 1);

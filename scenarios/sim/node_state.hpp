@@ -19,6 +19,8 @@ struct node_model::device {
   double storm_share = 0;
   double energy_mj = 0;     ///< Of this incarnation; idle power is added at each report.
   core::energy_split split; ///< Of it, likewise.
+  std::map<compile_id, time_us> building; ///< For it, each counted up to when.
+  double building_mj = 0;   ///< What that drew, of this incarnation; no attempt is charged with it.
   double cost_micros = 0;   ///< Likewise: money by the hour, or by the token.
   time_us counted_at = 0;   ///< Up to when.
   time_us busy_at = 0;      ///< When an engine on it last had work.

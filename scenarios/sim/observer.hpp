@@ -14,6 +14,8 @@
 
 namespace consort::sim {
 
+struct device_model;
+
 /// A node's own idea of itself when it honours a ticket, and how full the endpoint then is.
 struct ticket_reception {
   incarnation life;
@@ -50,6 +52,9 @@ public:
   virtual void on_tokens(const request_id&, const device_id&, std::uint32_t, time_us) {}
   /// Where engines gather tokens: so many came after that gap, each behind one of its stream.
   virtual void on_gaps(duration_us, std::uint64_t) {}
+  /// On a measured device, the most sequences and the most tokens of prompts in one step so far, of
+  /// one of its engines.
+  virtual void on_widest(const device_model&, std::uint32_t, std::uint32_t) {}
   /// An attempt left its engine, however it ended: what its node tells of its energy, millijoules.
   virtual void on_drawn(const attempt_id&, std::optional<std::uint64_t>, time_us) {}
   /// A client got its end.

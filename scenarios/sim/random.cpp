@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <optional>
 #include <vector>
@@ -101,6 +102,16 @@ double distribution::median() const {
   case kind::uniform: return (first + second) / 2;
   case kind::exponential: return first * std::numbers::ln2;
   case kind::lognormal:
+  case kind::constant: break;
+  }
+  return first;
+}
+
+double distribution::largest() const {
+  switch (shape) {
+  case kind::uniform: return second;
+  case kind::exponential:
+  case kind::lognormal: return first > 0 ? std::numeric_limits<double>::infinity() : 0;
   case kind::constant: break;
   }
   return first;

@@ -40,6 +40,8 @@ struct distribution {
   [[nodiscard]] double draw(random_source& chance) const;
   /// Half of what is drawn is not less.
   [[nodiscard]] double median() const;
+  /// Nothing that it draws is above; infinite where there is no such bound.
+  [[nodiscard]] double largest() const;
   friend bool operator==(const distribution&, const distribution&) = default;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/recorder.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace consort::sim {
@@ -23,7 +24,28 @@ void recorder::on_submitted(const request_meta& meta, time_us now) {
   made.prompt_tokens = meta.prompt_tokens;
 }
 
-void recorder::on_event(const core::event& happened, time_us) {
+namespace {
+
+/// `npu` of `node/npu0`.
+std::string kind_of(const device_id& device) {
+  auto kind = device.value.substr(device.value.find('/') + 1);
+  kind.erase(kind.find_last_not_of("0123456789") + 1);
+  return kind;
+}
+
+} // namespace
+
+void recorder::end_build(compile_id which, time_us now) {
+  const auto found = builds_.find(which);
+  if (found == builds_.end())
+    return;
+  const auto took = now - found->second.began_at;
+  summary_.counts.build_us += took;
+  summary_.counts.build_us_most = std::max(summary_.counts.build_us_most, took);
+  builds_.erase(found);
+}
+
+void recorder::on_event(const core::event& happened, time_us now) {
   if (const auto* finished = std::get_if<core::attempt_finished>(&happened)) {
     summary_.counts.prompt_tokens += finished->measured.usage.prompt_tokens;
     summary_.counts.cached_tokens += finished->measured.usage.cached_tokens;
@@ -33,7 +55,16 @@ void recorder::on_event(const core::event& happened, time_us) {
     auto& known = reports_[device->spec.id.value];
     known.node = device->spec.node;
     known.remote = device->spec.type == resource_type::remote;
+  } else if (const auto* built = std::get_if<core::compile_finished>(&happened)) {
+    end_build(built->compile, now);
+  } else if (const auto* failed = std::get_if<core::compile_failed>(&happened)) {
+    end_build(failed->compile, now);
   } else if (const auto* lost = std::get_if<core::node_lost>(&happened)) {
+    for (auto at = builds_.begin(); at != builds_.end();) {
+      const auto which = at++;
+      if (which->second.node == lost->node)
+        end_build(which->first, now);
+    }
     for (auto& [name, known] : reports_)
       if (known.node == lost->node)
         power_mw_ -= std::exchange(known.power_mw, 0);
@@ -64,9 +95,15 @@ void recorder::see_report(const core::device_reported& report) {
   spent.power_mw_max = std::max(spent.power_mw_max, power_mw_);
 }
 
-void recorder::on_command(const core::command& wanted, time_us) {
+void recorder::on_command(const core::command& wanted, time_us now) {
   auto& counts = summary_.counts;
-  counts.builds += std::holds_alternative<core::start_compile>(wanted) ? 1U : 0U;
+  if (const auto* started = std::get_if<core::start_compile>(&wanted)) {
+    ++counts.builds;
+    end_build(started->compile, now); // A scheduler that begins anew counts from 1 again.
+    builds_[started->compile] = {started->node, now};
+  } else if (const auto* cancelled = std::get_if<core::cancel_compile>(&wanted)) {
+    end_build(cancelled->compile, now);
+  }
   counts.loads += std::holds_alternative<core::load_replica>(wanted) ? 1U : 0U;
   const auto* granted = std::get_if<core::grant_ticket>(&wanted);
   if (!granted)
@@ -92,6 +129,8 @@ void recorder::on_tokens(const request_id& request, const device_id& device, std
   if (!stream.counted || stream.served_by != device) {
     stream.served_by = device;
     stream.counted = &summary_.device_tokens[device.value];
+    if (*stream.counted == 0)
+      summary_.first_served.emplace(kind_of(device), now);
   }
   *stream.counted += count;
   if (!one.first_token_at) {
@@ -127,7 +166,9 @@ void recorder::on_answered(const client_answer& ended, time_us now) {
   live_.erase(found);
 }
 
-void recorder::on_end(const core::snapshot& seen, time_us) {
+void recorder::on_end(const core::snapshot& seen, time_us now) {
+  while (!builds_.empty())
+    end_build(builds_.begin()->first, now);
   summary_.counts.preemptions = seen.counters.preemptions;
 }
 

@@ -8,6 +8,7 @@
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/summary.hpp"
 
+#include <map>
 #include <unordered_map>
 
 namespace consort::sim {
@@ -52,6 +53,11 @@ private:
     std::uint64_t power_mw = 0;
   };
   request_result& result_of(live& one);
+  struct build {
+    node_id node;
+    time_us began_at = 0;
+  };
+  void end_build(compile_id which, time_us now);
   void see_report(const core::device_reported& report);
   void count(const request_result& one);
 
@@ -59,6 +65,7 @@ private:
   bool gathered_;
   std::unordered_map<request_id, live, by_number> live_; ///< Not answered yet; never walked.
   std::unordered_map<std::string, last_report> reports_; ///< By device.
+  std::map<compile_id, build> builds_;                   ///< Under way.
   std::uint64_t power_mw_ = 0;                           ///< Of all of them.
 };
 

@@ -7,7 +7,7 @@
 #include "scenarios/limits.hpp"
 #include "scenarios/models/device_model.hpp"
 #include "scenarios/models/model_shape.hpp"
-#include "scenarios/policy_words.hpp"
+#include "scenarios/policy_section.hpp"
 #include "scenarios/sim/faults.hpp"
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/slo.hpp"
@@ -44,7 +44,8 @@ struct scenario_model {
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
   std::uint32_t devices_per_instance = 1;
-  std::string where{}; ///< `file:line: models.NAME`, for what only a run shows; empty = drawn.
+  policy_name policy{}; ///< Of its requests that name none; empty = the scenario's.
+  std::string where{};  ///< `file:line: models.NAME`, for what only a run shows; empty = drawn.
 };
 
 /// A stream of arrivals.
@@ -60,7 +61,8 @@ struct scenario_workload {
   double servegen_scale = 1;
   std::string device = "auto";
   priority_class priority = priority_class::standard;
-  bool hedge = false; ///< request_meta::hedge.
+  std::optional<policy_name> policy{}; ///< Its requests name it; nothing = none.
+  bool hedge = false;                  ///< request_meta::hedge.
   std::optional<duration_us> deadline_us;
   double cancel_share = 0; ///< Of requests whose client leaves early.
   time_us from = 0;
@@ -97,12 +99,14 @@ struct scenario {
   scenario_network network;
   std::vector<scenario_fault> faults;
   policy_name policy{"latency"};
+  std::vector<core::profile_config> profiles;       ///< Beside the built-in ones.
+  core::slo_targets aims = core::core_config{}.slo; ///< Of the scheduler, by class; see `slo`.
   std::uint32_t queue_max = 10'000;
   duration_us lease_us = 3 * limits::second_us;
   duration_us queue_timeout_us = 60 * limits::second_us;
   core::remote_use remote = core::remote_use::free;
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
-  scenario_slo slo;
+  scenario_slo slo; ///< What clients are promised, by which runs are judged.
   std::vector<scenario_expectation> expectations;
   std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
 };

@@ -89,10 +89,12 @@ private:
     for (const auto& node : plan_.nodes)
       for (const auto& device : node.devices)
         if (holds(plan_, *device, model))
-          least = std::min(least, load_us_of(*device, model.weight_bytes)
-                                      + (device->build_profile.empty()
-                                             ? 0
-                                             : compile_us_of(*device, model.weight_bytes)));
+          // Each node of an instance loads its own part, which may be one device's.
+          least
+              = std::min(least, load_us_of(*device, model.weight_bytes / model.devices_per_instance)
+                                    + (device->build_profile.empty()
+                                           ? 0
+                                           : compile_us_of(*device, model.weight_bytes)));
     return least;
   }
 
@@ -168,8 +170,23 @@ private:
                                                 : least_bytes(model) * model.devices_per_instance));
   }
 
+  /// What `node=`, `vendor=` or `model=` may say here.
+  [[nodiscard]] std::vector<std::string> values_of(std::string_view key) const {
+    std::set<std::string> found;
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        found.insert(std::string(key)
+                     + (key == "node="     ? node.name
+                        : key == "vendor=" ? device->vendor
+                                           : device->name));
+    return {found.begin(), found.end()};
+  }
+
   /// Of kinds and devices the nearest ones, or the kinds that there are.
   [[nodiscard]] std::string near_selector(const std::string& wanted) const {
+    for (const std::string_view key : {"node=", "vendor=", "model="})
+      if (wanted.starts_with(key))
+        return did_you_mean_or_list(wanted, values_of(key));
     std::set<std::string> kinds;
     std::vector<std::string> known;
     for (const auto& node : plan_.nodes) {

@@ -25,6 +25,18 @@ std::uint32_t whole(object_reader& reader, std::string_view name, std::uint32_t 
   return static_cast<std::uint32_t>(reader.integer(name, fallback, 1, max));
 }
 
+/// GB a second. Its name of before (`link_gbps`) said gigabits to whoever buys networks: refused,
+/// so that nobody's transfers come out eight times too fast.
+double gigabytes(object_reader& reader, const value& section, const std::string& what,
+                 double fallback, double min) {
+  const auto name = what + "_gb_per_s";
+  if (const auto former = what + "_gbps"; section.find(former))
+    reader.fail(former, "is now `" + name
+                            + "`, in gigabytes a second, as it always was: a link of 100 "
+                              "Gbit/s has 12.5");
+  return reader.number(name, fallback, min, 1e6);
+}
+
 std::string beside(std::string_view origin, const std::string& path) {
   return (std::filesystem::path(origin).parent_path() / path).string();
 }
@@ -86,6 +98,7 @@ public:
     read_memory();
     read_batching();
     read_fidelity();
+    refuse_unread(spec);
     read_power();
     read_building();
     if (made_.type == "remote")
@@ -103,7 +116,7 @@ private:
     chip_group group;
     group.tp = whole(reader_, "tp", 1, limits::chips_max);
     group.pp = whole(reader_, "pp", 1, limits::chips_max);
-    group.link_gbps = reader_.number("link_gbps", 0, 0, 1e6);
+    group.link_gb_per_s = gigabytes(reader_, item_, "link", 0, 0);
     const auto* chip = find_chip_spec(spec);
     if (chip)
       made_ = device_of_chips(*chip, group);
@@ -122,6 +135,8 @@ private:
 
   void read_memory() {
     made_.memory_bytes = reader_.size("memory", made_.memory_bytes);
+    if (item_.find("memory") && made_.memory_bytes == 0)
+      reader_.fail("memory", "must be above 0");
     made_.kv_blocks = static_cast<std::uint64_t>(reader_.integer("kv_blocks", 0, 0, 1LL << 40));
     made_.block_tokens = whole(reader_, "block_tokens", made_.block_tokens, 65'536);
   }
@@ -137,21 +152,13 @@ private:
   }
 
   void read_fidelity() {
-    if (reader_.member("profile"))
-      read_recorded(beside(origin_, reader_.text("profile")));
-    if (reader_.member("table")) {
-      std::string wrong;
-      std::string broken; // Says more than that a file cannot be read.
-      const auto folder = beside(origin_, reader_.text("table"));
-      made_.tables = operator_tables::load(
-          [&](const std::string& name) { return text_of(folder + "/" + name, broken); }, wrong);
-      made_.fidelity = fidelity_kind::table;
-      made_.constants = {0, 1, 1, 1, 0, 0, 10};
-      if (!broken.empty())
-        reader_.fail("table", broken);
-      else if (!made_.tables)
-        reader_.fail("table", folder + ": " + wrong);
-    }
+    const auto* profile = reader_.member("profile");
+    if (profile && item_.find("table"))
+      reader_.fail("table", "a device has `table` or `profile`, not both: its times are of one");
+    if (profile)
+      read_recorded(*profile, beside(origin_, reader_.text("profile")));
+    if (reader_.member("table"))
+      read_table(beside(origin_, reader_.text("table")));
     auto& constants = made_.constants;
     constants.c0_us = static_cast<double>(
         reader_.duration("step_overhead", static_cast<std::int64_t>(constants.c0_us)));
@@ -164,7 +171,47 @@ private:
     constants.eta_link = reader_.number("link_efficiency", constants.eta_link, 0.001, 10);
   }
 
-  void read_recorded(const std::string& path) {
+  void read_table(const std::string& folder) {
+    std::string wrong;
+    std::string broken; // Says more than that a file cannot be read.
+    made_.tables = operator_tables::load(
+        [&](const std::string& name) { return text_of(folder + "/" + name, broken); }, wrong);
+    made_.fidelity = fidelity_kind::table;
+    made_.constants = {0, 1, 1, 1, 0, 0, 10};
+    if (!broken.empty())
+      return reader_.fail("table", broken);
+    if (!made_.tables)
+      return reader_.fail("table", folder + ": " + wrong);
+    take_measurement(*item_.find("table"), folder, made_.tables->of);
+  }
+
+  void take_measurement(const value& where, const std::string& file, measurement of) {
+    made_.measured = std::move(of);
+    made_.measured.file = file;
+    made_.measured.where = strict_json::error_at(origin_, where, "").message;
+    made_.measured.where.erase(made_.measured.where.find_last_not_of(": ") + 1);
+  }
+
+  /// What only a roofline reads: beside measured times it would change nothing, unsaid.
+  void refuse_unread(const std::string& spec) {
+    if (made_.fidelity == fidelity_kind::roofline)
+      return;
+    const bool table = made_.fidelity == fidelity_kind::table;
+    std::vector<const char*> unread{"layer_overhead_us", "mfu",
+                                    "weight_efficiency", "kv_efficiency",
+                                    "link_efficiency",   "batch_buckets"};
+    if (!table)
+      unread.insert(unread.end(),
+                    {"step_overhead", "sequence_overhead_us", "hop_us", "link_gb_per_s"});
+    const auto why = table                         ? std::string("beside `table`: its times")
+                     : made_.measured.file.empty() ? "of `" + spec + "`: its times"
+                                                   : std::string("beside `profile`: its times");
+    for (const auto* name : unread)
+      if (item_.find(name))
+        reader_.fail(name, "nothing reads it " + why + " are given, not computed");
+  }
+
+  void read_recorded(const value& where, const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
@@ -175,6 +222,12 @@ private:
       return reader_.fail("profile", path + ":" + std::to_string(read.line) + ": " + read.error);
     made_.points = std::move(read.points);
     made_.fidelity = fidelity_kind::rates;
+    take_measurement(where, path, std::move(read.of));
+    const auto chips = made_.group.tp * made_.group.pp;
+    if (made_.measured.chips > 0 && made_.measured.chips != chips)
+      reader_.fail("profile", path + " was measured with " + std::to_string(made_.measured.chips)
+                                  + " chips as one, and `tp` times `pp` are "
+                                  + std::to_string(chips));
   }
 
   void read_power() {
@@ -207,6 +260,7 @@ private:
       return;
     made_.compile_us = reader_.duration("compile", made_.compile_us);
     made_.compile_bytes_per_s = reader_.size("compile_per_s", made_.compile_bytes_per_s);
+    made_.compile_mw = static_cast<std::uint64_t>(reader_.number("compile_w", 0, 0, 1e6) * 1e3);
   }
 
   void read_remote() {
@@ -236,7 +290,7 @@ private:
     side.require("decode");
     members.prefill = side.text("prefill");
     members.decode = side.text("decode");
-    members.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
+    members.transfer_gb_per_s = gigabytes(side, section, "transfer", slot_gb_per_s, 0.001);
     members.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
     made_ = plan_of_stages(std::move(members));
@@ -253,7 +307,7 @@ private:
     side.require("device");
     if (const auto* device = side.member("device"))
       made_.prefill.device = read_devices(*device, origin_, failure_).front();
-    made_.prefill.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
+    made_.prefill.transfer_gb_per_s = gigabytes(side, section, "transfer", slot_gb_per_s, 0.001);
     made_.prefill.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
     if (!made_.prefill.device)

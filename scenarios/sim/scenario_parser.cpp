@@ -2,6 +2,7 @@
 #include "messages/wire_check.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scenarios/sim/fault_parser.hpp"
+#include "scenarios/sim/measured_notes.hpp"
 #include "scenarios/sim/scenario.hpp"
 #include "scenarios/sim/scenario_check.hpp"
 #include "scenarios/sim/scenario_devices.hpp"
@@ -38,6 +39,8 @@ public:
     object_reader reader(root, origin_, failure_);
     reader.require("name");
     made_.name = reader.text("name");
+    if (root.find("name") && made_.name.empty())
+      reader.fail("name", "must not be empty");
     made_.proves = reader.text("proves");
     if (reader.member("seed"))
       made_.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, 0, 1LL << 53));
@@ -47,15 +50,14 @@ public:
     made_.check_every
         = static_cast<std::uint32_t>(reader.integer("check_every", 0, 1, 1'000'000'000));
     made_.engine_only = reader.boolean("engine_only", false);
-    read_policy(reader);
     read_scheduler(reader);
+    read_policy(reader, root); // May name a profile of `scheduler`.
     each(reader, "nodes", true, [&](const value& item) { read_nodes(item); });
     read_models(reader);
     each(reader, "workload", true, [&](const value& item) {
       if (made_.workloads.size() >= limits::workloads_max)
         fail(item, "more than " + std::to_string(limits::workloads_max) + " workloads");
-      made_.workloads.push_back(
-          read_workload(item, origin_, model_names_, made_.safety_us, failure_));
+      made_.workloads.push_back(read_workload(item, origin_, made_, failure_));
     });
     if (const auto* section = reader.object("network"))
       read_network(*section);
@@ -69,6 +71,8 @@ public:
     reader.finish();
     if (failure_)
       return *failure_;
+    for (auto& note : measured_notes(made_))
+      made_.notes.push_back(std::move(note));
     return std::move(made_);
   }
 
@@ -120,19 +124,39 @@ private:
       refuse(*policy, "scheduler, so no policy");
     for (std::size_t number = 0; number < made_.workloads.size(); ++number) {
       const auto& item = root.find("workload")->items[number];
-      for (const auto* name : {"deadline", "cancel", "device", "priority", "hedge"})
+      for (const auto* name : {"deadline", "cancel", "device", "priority", "hedge", "policy"})
         if (const auto* given = item.find(name))
           refuse(*given, "scheduler that would mind it");
     }
+    if (const auto* models = root.find("models"))
+      for (const auto& [name, model] : models->members)
+        if (const auto* policy = model.find("policy"))
+          refuse(*policy, "scheduler, so no policy");
+    if (const auto* section = root.find("scheduler"))
+      for (const auto* name : {"policy", "profiles", "slo"})
+        if (const auto* given = section->find(name))
+          refuse(*given, "scheduler that would mind it");
   }
 
-  void read_policy(object_reader& reader) {
-    const auto word = reader.text("policy", "latency");
-    if (const auto policy = parse_policy(word))
-      made_.policy = *policy;
-    else
-      reader.fail("policy",
-                  "unknown policy `" + word + "`" + did_you_mean(word, core::policy_words()));
+  /// Of a scenario, or of its `scheduler`, which may have been copied from a configuration file.
+  void read_policy(object_reader& reader, const value& root) {
+    const auto* section = root.find("scheduler");
+    if (const auto* twice = root.find("policy"); twice && section && section->find("policy"))
+      fail(*twice, "stands in `scheduler`, too: leave one of them out");
+    made_.policy = strict_json::read_policy_name(reader, "policy", made_.policy, made_.profiles);
+  }
+
+  /// As in a configuration file, but for tenants.
+  void read_placing(object_reader& reader, const value& section) {
+    strict_json::policy_settings read{made_.policy, made_.aims, {}};
+    strict_json::read_policies(reader, origin_, failure_, read);
+    made_.policy = read.policy;
+    made_.aims = read.slo;
+    made_.profiles = std::move(read.profiles);
+    for (const auto* name : {"tenant_policy", "tenant_weights"})
+      if (const auto* given = section.find(name))
+        fail(*given, "requests of a scenario have no tenant: leave it out, and name the policy of "
+                     "a workload by its `policy`");
   }
 
   void read_scheduler(object_reader& outer) {
@@ -140,6 +164,7 @@ private:
     if (!section)
       return;
     object_reader reader(*section, origin_, failure_);
+    read_placing(reader, *section);
     made_.queue_max
         = static_cast<std::uint32_t>(reader.integer("queue_max", made_.queue_max, 1, 1'000'000));
     made_.lease_us = span(reader, "lease", made_.lease_us);
@@ -257,8 +282,8 @@ private:
           = static_cast<std::uint32_t>(reader.integer("replicas_max", 0, 0, 100'000));
       if (model.replicas_max > 0 && model.replicas_max < model.replicas_min)
         reader.fail("replicas_max", "is below `replicas_min`");
+      model.policy = strict_json::read_policy_name(reader, "policy", {}, made_.profiles);
       reader.finish();
-      model_names_.push_back(name);
       made_.models.push_back(std::move(model));
     }
   }
@@ -348,22 +373,11 @@ private:
     }
   }
 
-  /// What no run could keep. Returns: why not, or nothing.
-  static std::optional<std::string> never_kept(const scenario_expectation& wanted) {
-    if (wanted.max && *wanted.max < 0)
-      return "is below 0, as no figure is";
-    const bool share = wanted.metric == "slo_attainment" || wanted.metric == "cached_share";
-    if (share && wanted.min && *wanted.min > 1)
-      return "is above 1, as no share is";
-    return std::nullopt;
-  }
-
   std::string_view origin_;
   const fault_names* elsewhere_; ///< May be null.
   std::optional<error> failure_;
   std::set<std::string> node_names_;
   std::size_t devices_ = 0;
-  std::vector<std::string> model_names_;
   scenario made_;
 };
 

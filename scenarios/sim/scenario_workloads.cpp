@@ -37,8 +37,11 @@ public:
   workload_reader(const value& item, std::string_view origin, std::optional<error>& failure)
       : item_(item), origin_(origin), failure_(failure), reader_(item, origin, failure) {}
 
-  scenario_workload read(const std::vector<std::string>& models, time_us until_max) {
+  scenario_workload read(const scenario& plan) {
     read_origin();
+    std::vector<std::string> models;
+    for (const auto& model : plan.models)
+      models.push_back(model.name);
     // With one model there is nothing to choose, so naming it is optional.
     made_.model = reader_.text("model", models.empty() ? "" : models.front());
     if (std::find(models.begin(), models.end(), made_.model) == models.end())
@@ -52,11 +55,13 @@ public:
       made_.deadline_us = span(reader_, "deadline", 0);
     made_.cancel_share = reader_.number("cancel", 0, 0, 1);
     made_.hedge = reader_.boolean("hedge", false);
+    if (reader_.member("policy"))
+      made_.policy = strict_json::read_policy_name(reader_, "policy", plan.policy, plan.profiles);
     made_.from = reader_.duration("from", 0);
     // Arrivals belong to the safety phase, whatever `until` says.
-    const auto until = reader_.duration("until", until_max);
-    made_.until = std::min(until, until_max);
-    made_.ends_early = item_.find("until") != nullptr && until <= until_max;
+    const auto until = reader_.duration("until", plan.safety_us);
+    made_.until = std::min(until, plan.safety_us);
+    made_.ends_early = item_.find("until") != nullptr && until <= plan.safety_us;
     reader_.finish();
     return std::move(made_);
   }
@@ -88,7 +93,10 @@ private:
       return {distribution::kind::constant, fallback, 0};
     if (found->type == strict_json::kind::number)
       return {distribution::kind::constant, reader.number(name, 1, least, limits::tokens_max), 0};
-    auto parsed = parse_distribution(reader.text(name, "1"), limits::tokens_max);
+    const auto text = reader.text(name, "1");
+    auto parsed = parse_distribution(text, limits::tokens_max);
+    if (parsed && parsed->largest() < least)
+      reader.fail(name, "`" + text + "` is never 1 or more");
     if (parsed)
       return *parsed;
     reader.fail(name, parsed.failure().message);
@@ -275,10 +283,9 @@ private:
 
 } // namespace
 
-scenario_workload read_workload(const value& item, std::string_view origin,
-                                const std::vector<std::string>& models, time_us until_max,
+scenario_workload read_workload(const value& item, std::string_view origin, const scenario& plan,
                                 std::optional<error>& failure) {
-  return workload_reader(item, origin, failure).read(models, until_max);
+  return workload_reader(item, origin, failure).read(plan);
 }
 
 } // namespace consort::sim

@@ -8,11 +8,11 @@
 
 namespace consort::sim {
 
-/// Notes the first thing wrong in `failure`. `until_max`: the end of the safety phase. Paths are
-/// relative to the folder of `origin`; that a trace can be opened is checked here.
+/// Notes the first thing wrong in `failure`. `plan`: what was read before, of which models,
+/// profiles and the end of the safety phase are used. Paths are relative to the folder of `origin`;
+/// that a trace can be opened is checked here.
 [[nodiscard]] scenario_workload read_workload(const strict_json::value& item,
-                                              std::string_view origin,
-                                              const std::vector<std::string>& models,
-                                              time_us until_max, std::optional<error>& failure);
+                                              std::string_view origin, const scenario& plan,
+                                              std::optional<error>& failure);
 
 } // namespace consort::sim

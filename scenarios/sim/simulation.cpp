@@ -35,6 +35,8 @@ core::core_config settings_of(const scenario& plan, const run_options& options) 
   made.cluster = "sim";
   made.seed = options.seed;
   made.policy = options.policy.value_or(plan.policy);
+  made.profiles = plan.profiles;
+  made.slo = plan.aims;
   made.queue_max = plan.queue_max;
   made.lease_us = plan.lease_us;
   made.queue_timeout_us = plan.queue_timeout_us;
@@ -46,6 +48,7 @@ core::core_config settings_of(const scenario& plan, const run_options& options) 
 model_spec spec_of(const scenario_model& model) {
   model_spec made;
   made.name = model_name(model.name);
+  made.policy = model.policy;
   made.replicas_min = model.replicas_min;
   made.replicas_max = model.replicas_max;
   made.devices_per_instance = model.devices_per_instance;
@@ -150,6 +153,8 @@ private:
 
   void check_settled() {
     // No client waits any more; what is under way may still arrive.
+    if (options_.on_settling)
+      options_.on_settling(heap_.now() - plan_.safety_us, gateway_.live());
     if (gateway_.live() == 0 && !done_at_)
       done_at_ = heap_.now() + last_frames_us;
     if (!done_at_)
@@ -222,6 +227,9 @@ private:
         = fold(links_.digest(), scheduler_.running() ? scheduler_.brain().digest() : 0);
     summary_.decisions_digest = scheduler_.decisions();
     summary_.encoded = !links_.plain();
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        summary_.counts.builds_draw = summary_.counts.builds_draw || device->compile_mw > 0;
     compute_figures(summary_, plan_.safety_us);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;

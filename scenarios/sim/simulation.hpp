@@ -20,6 +20,9 @@ struct run_options {
   std::uint64_t steps_max = limits::steps_max;       ///< Likewise.
   /// Called now and then with per mille of the safety phase.
   std::function<void(std::uint32_t)> on_progress;
+  /// Likewise in the liveness phase, with how much of it is over, and how many requests have not
+  /// ended.
+  std::function<void(duration_us, std::uint64_t)> on_settling;
 };
 
 /// The driver's violation of `steps_max`.

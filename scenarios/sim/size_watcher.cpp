@@ -95,6 +95,17 @@ void size_watcher::on_answer_cut(const std::string& model, const std::string& ex
     note(models_.at(model).answers, external_id, asked);
 }
 
+void size_watcher::on_widest(const device_model& on, std::uint32_t sequences,
+                             std::uint32_t tokens) {
+  if (on.fidelity != fidelity_kind::rates)
+    return;
+  auto& of = measured_[on.measured.file];
+  of.sequences_measured = on.points.decode.back().size;
+  of.tokens_measured = on.points.prefill.back().size;
+  of.sequences = std::max(of.sequences, sequences);
+  of.tokens = std::max(of.tokens, tokens);
+}
+
 std::string size_watcher::explain_unheld(const sizes& of) {
   const auto& model = *of.model;
   return ": no device of the cluster holds it: with the KV cache of its context of "
@@ -138,6 +149,21 @@ void size_watcher::explain(const sizes& of, std::vector<std::string>& into) {
                    + of.answers.first);
 }
 
+void size_watcher::explain(const std::string& file, const widest& of,
+                           std::vector<std::string>& into) {
+  const auto far = [&](std::uint32_t most, double measured, const char* what, const char* flag) {
+    if (most > beyond_measured * measured)
+      into.push_back(file + ": was measured up to "
+                     + std::to_string(static_cast<std::uint64_t>(measured)) + " " + what
+                     + " in a step, and the run had " + std::to_string(most)
+                     + ": their times are a guess, the line of the last points; `consort bench "
+                       "--profile` with a larger "
+                     + flag + " measures them");
+  };
+  far(of.sequences, of.sequences_measured, "streams", "--streams");
+  far(of.tokens, of.tokens_measured, "prompt tokens", "--input-tokens");
+}
+
 void size_watcher::tell(run_summary& summary) const {
   std::uint64_t requests = 0;
   std::uint64_t unfit = 0;
@@ -147,10 +173,14 @@ void size_watcher::tell(run_summary& summary) const {
     unfit += one.context.count + one.cache.count;
     explain(one, notes);
   }
+  std::vector<std::string> guessed;
+  for (const auto& [file, one] : measured_)
+    explain(file, one, guessed);
   if (requests > 0 && unfit == requests)
     summary.violations.push_back("sizes: no request fits, so that the run shows nothing: "
                                  + notes.front());
   summary.notes.insert(summary.notes.end(), notes.begin(), notes.end());
+  summary.notes.insert(summary.notes.end(), guessed.begin(), guessed.end());
   if (plan_.engine_only)
     return;
   for (const auto& model : plan_.models)

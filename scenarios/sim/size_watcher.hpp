@@ -3,7 +3,8 @@
 /// Which requests of a run are larger than a model's context or than any device's KV cache, ask for
 /// a model that no device holds, or have their answers cut by the context, and which of these
 /// limits it was, with the line of the file: a trace and a drawn length show only in the run what
-/// the check before it cannot know. Keeps a few numbers per model. Single-threaded.
+/// the check before it cannot know. And on which measured devices steps were far larger than what
+/// was measured. Keeps a few numbers per model and file. Single-threaded.
 
 #include "scenarios/sim/observer.hpp"
 #include "scenarios/sim/scenario.hpp"
@@ -34,12 +35,17 @@ namespace consort::sim {
 /// that leaves no room keeps its own: it is refused.
 [[nodiscard]] std::uint32_t answer_within(const scenario_model& model, const arrival& asked);
 
+/// Steps of so many times the largest measured size and more are noted: what goes on in a line is a
+/// guess there.
+inline constexpr double beyond_measured = 2;
+
 class size_watcher : public observer {
 public:
   /// Requires: the plan outlives it.
   explicit size_watcher(const scenario& plan);
 
   void on_submitted(const request_meta& meta, time_us now) override;
+  void on_widest(const device_model& on, std::uint32_t sequences, std::uint32_t tokens) override;
   /// Of a request that wants `asked` tokens of answer and gets at most `within`.
   void on_answer_cut(const std::string& model, const std::string& external_id, std::uint32_t asked,
                      std::uint32_t within);
@@ -66,9 +72,15 @@ private:
   static void note(too_large& of, const std::string& external_id, std::uint64_t tokens);
   static void explain(const sizes& of, std::vector<std::string>& into);
   static std::string explain_unheld(const sizes& of);
+  struct widest {
+    double sequences_measured = 0, tokens_measured = 0;
+    std::uint32_t sequences = 0, tokens = 0; ///< In one step.
+  };
+  static void explain(const std::string& file, const widest& of, std::vector<std::string>& into);
 
   const scenario& plan_;
   std::map<std::string, sizes> models_;
+  std::map<std::string, widest> measured_; ///< By file of points.
 };
 
 } // namespace consort::sim

@@ -23,6 +23,8 @@ struct percentile_name {
 };
 constexpr std::array<percentile_name, 4> percentiles{
     {{"p50", 500}, {"p90", 900}, {"p99", 990}, {"max", 1'000}}};
+/// Of devices, as their ids begin.
+constexpr std::array<const char*, 6> kinds{"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
 constexpr std::array<const char*, 3> spans{"ttft", "itl", "e2e"};
 
 std::string text(const char* format, double number) {
@@ -54,6 +56,38 @@ void add_spending(run_summary& summary) {
   summary.figures["power_max_w"] = static_cast<double>(spent.power_mw_max) / 1e3;
   summary.figures["money"] = spent.micros / 1e6;
   summary.figures["remote_money"] = spent.remote_micros / 1e6;
+}
+
+std::string first_served_name(const std::string& kind) {
+  return "first_served_" + kind + "_s";
+}
+
+/// What building cost in time, and when each kind of device gave its first token.
+void add_beginnings(run_summary& summary) {
+  // Of a live run nobody counted it.
+  if (summary.counts.builds == 0 || summary.counts.build_us > 0) {
+    summary.figures["build_s"] = static_cast<double>(summary.counts.build_us) / 1e6;
+    summary.figures["build_max_s"] = static_cast<double>(summary.counts.build_us_most) / 1e6;
+  }
+  for (const auto& [kind, at] : summary.first_served)
+    summary.figures[first_served_name(kind)] = static_cast<double>(at) / 1e6;
+}
+
+/// For the table: ` (15m 24s in all, ...)`, nothing where nothing was built.
+std::string build_words(const run_summary& summary) {
+  const auto& counts = summary.counts;
+  if (counts.build_us == 0)
+    return {};
+  return " (" + format_duration(counts.build_us) + " in all, "
+         + format_duration(counts.build_us_most) + " the longest"
+         + (counts.builds_draw ? "" : "; they draw nothing without `compile_w`") + ")";
+}
+
+std::string first_served_words(const run_summary& summary) {
+  std::string made;
+  for (const auto& [kind, at] : summary.first_served)
+    made += (made.empty() ? "" : ", ") + kind + " after " + format_duration(at);
+  return made;
 }
 
 std::string figure(const run_summary& summary, const std::string& name, const char* format) {
@@ -108,6 +142,9 @@ const std::vector<std::string>& summary_metrics() {
                 {"hybrid_requests", "hedges", "preemptions", "cached_share", "ttft_mean_ms",
                  "e2e_mean_ms", "energy_wh", "energy_requests_wh", "energy_idle_wh",
                  "joules_per_token", "power_max_w", "money", "remote_money"});
+    made.insert(made.end(), {"build_s", "build_max_s"});
+    for (const auto* kind : kinds)
+      made.push_back(first_served_name(kind));
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -195,6 +232,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["resumes"] = static_cast<double>(summary.counts.resumes);
   figures["builds"] = static_cast<double>(summary.counts.builds);
   figures["loads"] = static_cast<double>(summary.counts.loads);
+  add_beginnings(summary);
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
   add_percentiles(summary, "ttft", finished_spans::what::first_token);
@@ -267,7 +305,10 @@ std::string render_summary(const run_summary& summary) {
                      ? "; " + figure(summary, "preemptions", "%.0f") + " made room for others"
                      : std::string()));
   add_row(made, "builds, loads",
-          figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
+          figure(summary, "builds", "%.0f") + build_words(summary) + ", "
+              + figure(summary, "loads", "%.0f"));
+  if (!summary.first_served.empty())
+    add_row(made, "first served", first_served_words(summary));
   add_row(made, "frames",
           std::to_string(summary.counts.frames)
               + (summary.encoded ? " through the codec" : " as values, without the codec"));
@@ -275,6 +316,24 @@ std::string render_summary(const run_summary& summary) {
   if (summary.decisions_digest != 0)
     made += "decisions: " + digest_text(summary.decisions_digest) + "\n";
   return made + "digest: " + digest_text(summary.run_digest) + "\n";
+}
+
+std::optional<std::string> never_kept(const scenario_expectation& wanted) {
+  if (wanted.max && *wanted.max < 0)
+    return "is below 0, as no figure is";
+  const bool share = wanted.metric == "slo_attainment" || wanted.metric == "cached_share";
+  if (share && wanted.min && *wanted.min > 1)
+    return "is above 1, as no share is";
+  return std::nullopt;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos)
+    return text;
+  std::string made = "\"";
+  for (const char letter : text)
+    made += letter == '"' ? std::string("\"\"") : std::string(1, letter);
+  return made + "\"";
 }
 
 std::string summary_json(const run_summary& summary, const run_origin& origin) {
@@ -297,7 +356,7 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["figures"] = summary.figures;
   made["not_served"] = summary.codes;
   made["device_tokens"] = summary.device_tokens;
-  return made.dump(2) + "\n";
+  return made.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string requests_csv(const run_summary& summary) {
@@ -306,8 +365,8 @@ std::string requests_csv(const run_summary& summary) {
   const auto time
       = [](const std::optional<time_us>& at) { return at ? std::to_string(*at) : std::string{}; };
   for (const auto& one : summary.requests)
-    made += one.external_id + "," + one.model + "," + outcome_word(one) + "," + one.code + ","
-            + one.device + "," + std::to_string(one.attempts) + ","
+    made += one.external_id + "," + csv_field(one.model) + "," + outcome_word(one) + "," + one.code
+            + "," + one.device + "," + std::to_string(one.attempts) + ","
             + std::to_string(one.submitted_at) + "," + time(one.first_token_at) + ","
             + time(one.ended_at) + "," + std::to_string(one.prompt_tokens) + ","
             + std::to_string(one.completion_tokens) + "\n";

@@ -40,6 +40,9 @@ struct run_counts {
   std::uint64_t preemptions = 0; ///< Attempts that made room, each a ticket more; of the
                                  ///< scheduler's last life.
   std::uint64_t builds = 0;
+  duration_us build_us = 0;      ///< Of all builds together, those under way at the end too.
+  duration_us build_us_most = 0; ///< Of one.
+  bool builds_draw = false;      ///< The scenario says what power a build takes.
   std::uint64_t loads = 0;
   std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
   std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
@@ -86,12 +89,13 @@ struct run_summary {
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
-  std::shared_ptr<const timeline> course;     ///< Null unless it was asked for.
-  std::map<std::string, std::uint64_t> codes; ///< Why requests were not served, with counts.
-  std::optional<error> input_failure;         ///< A trace that could not be read to its end.
-  std::vector<std::string> notes;             ///< On what was refused, cut or left out.
-  std::vector<std::string> violations;        ///< Of checkers.
-  std::vector<std::string> misses;            ///< Of expectations.
+  std::map<std::string, time_us> first_served; ///< When the first device of a kind gave a token.
+  std::shared_ptr<const timeline> course;      ///< Null unless it was asked for.
+  std::map<std::string, std::uint64_t> codes;  ///< Why requests were not served, with counts.
+  std::optional<error> input_failure;          ///< A trace that could not be read to its end.
+  std::vector<std::string> notes;              ///< On what was refused, cut or left out.
+  std::vector<std::string> violations;         ///< Of checkers.
+  std::vector<std::string> misses;             ///< Of expectations.
 
   [[nodiscard]] bool passed() const {
     return violations.empty() && misses.empty() && !input_failure;
@@ -108,6 +112,9 @@ void compute_figures(run_summary& summary, duration_us arrivals_us);
 [[nodiscard]] std::vector<std::string>
 missed_expectations(const run_summary& summary,
                     const std::vector<scenario_expectation>& expectations);
+
+/// What no run could keep. Returns: why not, or nothing.
+[[nodiscard]] std::optional<std::string> never_kept(const scenario_expectation& wanted);
 
 /// The value below which `per_mille` of sorted values lie (nearest rank); nullopt when empty.
 [[nodiscard]] std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
@@ -139,7 +146,10 @@ struct run_origin {
   std::string version;
   std::string command; ///< Plays the same run again.
 };
-/// `summary.json` and `requests.csv` of `--out`.
+/// A cell that may hold commas, quotes and line ends.
+[[nodiscard]] std::string csv_field(const std::string& text);
+/// `summary.json` and `requests.csv` of `--out`. What is no UTF-8 is replaced: paths may be any
+/// bytes.
 [[nodiscard]] std::string summary_json(const run_summary& summary, const run_origin& origin);
 [[nodiscard]] std::string requests_csv(const run_summary& summary);
 

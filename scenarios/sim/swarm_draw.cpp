@@ -115,7 +115,7 @@ private:
     if (kind == "hybrid") {
       made.type = kind;
       made.prefill.device = std::make_shared<const device_model>(device_of_kind("gpu"));
-      made.prefill.transfer_gbps = one_of(kinds_, std::array<double, 2>{40, 0.1});
+      made.prefill.transfer_gb_per_s = one_of(kinds_, std::array<double, 2>{40, 0.1});
     }
     return std::make_shared<const device_model>(std::move(made));
   }

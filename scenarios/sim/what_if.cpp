@@ -176,14 +176,18 @@ result<sweep_axis> parse_sweep(std::string_view text) {
                  + "workload[0].poisson=5/s,10/s");
   const auto values = text.substr(equals + 1);
   sweep_axis made{std::string(text.substr(0, equals)), {}};
-  if (auto numbers = range(values))
+  if (auto numbers = range(values)) {
     made.values = std::move(*numbers);
-  else if (values.find("..") != std::string_view::npos)
+    return made;
+  }
+  if (values.find("..") != std::string_view::npos)
     return usage("`" + std::string(values)
                  + "` is not a range such as 1..16 or 1..16:5, with at most "
                  + std::to_string(limits::sweep_runs_max) + " steps");
-  else
-    made.values = split_values(values);
+  made.values = split_values(values);
+  for (auto at = made.values.begin(); at != made.values.end(); ++at)
+    if (std::find(made.values.begin(), at, *at) != at)
+      return usage("`" + std::string(text) + "` has `" + *at + "` twice");
   return made;
 }
 
@@ -297,6 +301,9 @@ result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
                                              const std::vector<sweep_axis>& axes,
                                              const std::vector<policy_name>& policies,
                                              empty_cases* empty) {
+  for (auto at = axes.begin(); at != axes.end(); ++at)
+    if (std::any_of(axes.begin(), at, [&](const auto& one) { return one.path == at->path; }))
+      return usage("`" + at->path + "` is swept twice: name all of its values in one sweep");
   std::size_t count = std::max<std::size_t>(policies.size(), 1);
   for (const auto& axis : axes)
     if ((count *= axis.values.size()) > limits::sweep_runs_max)
@@ -425,6 +432,8 @@ result<search_goal> parse_goal(std::string_view text) {
       return usage("unknown figure `" + parts[0] + "`" + did_you_mean(parts[0], known));
     scenario_expectation one{parts[0], {}, {}};
     (parts[1] == ">=" ? one.min : one.max) = bound;
+    if (const auto why = never_kept(one))
+      return usage("`" + term + "` " + *why);
     made.wanted.push_back(std::move(one));
   }
   return made;

@@ -60,6 +60,8 @@ std::optional<histogram> parse_histogram(std::string_view text) {
   const auto* at = text.data();
   const auto* end = at + text.size();
   while (at != end) {
+    if (*at == '-') // Of no size and no share.
+      return std::nullopt;
     if ((*at < '0' || *at > '9')) {
       ++at;
       continue;

@@ -148,15 +148,14 @@ arrival synthetic_source::turn(std::uint64_t session, talk& of, time_us at) {
   made.output_tokens = tokens_of(settings_.output.draw(sizes_));
   if (settings_.prefix_groups == 0 && settings_.turns <= 1)
     return made;
-  // What is this conversation's own is hashed as well: its next turn shares it. So is a prompt that
-  // others of its group send, too.
-  if (settings_.turns > 1)
-    extend(of.prefix, session, of.tokens);
-  else if (settings_.prefix_prompts > 0)
-    extend(of.prefix,
-           core::mix(of.group)
-               + static_cast<std::uint64_t>(sizes_.unit() * settings_.prefix_prompts),
-           of.tokens);
+  // All of a prompt is hashed, as gateways do, also what nobody sends again: a scheduler that was
+  // told of common blocks alone would take them for the whole prompt.
+  const bool asked_again = settings_.turns <= 1 && settings_.prefix_prompts > 0;
+  extend(of.prefix,
+         asked_again ? core::mix(of.group)
+                           + static_cast<std::uint64_t>(sizes_.unit() * settings_.prefix_prompts)
+                     : session,
+         of.tokens);
   made.prefix = of.prefix;
   made.prefix_tokens = settings_.block_tokens;
   return made;

@@ -137,6 +137,14 @@ std::optional<double> take_zone(std::string_view& text) {
   return (*hours * 60 + *minutes) * (zone[0] == '-' ? -1 : 1);
 }
 
+/// Of a month, by the civil calendar. Requires: a month of 1 to 12.
+double days_of(double year, double month) {
+  constexpr std::array<double, 12> days{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  const auto divides = [&](double by) { return std::fmod(year, by) == 0; };
+  const bool leap = month == 2 && divides(4) && (!divides(100) || divides(400));
+  return days.at(static_cast<std::size_t>(month) - 1) + (leap ? 1 : 0);
+}
+
 /// `2023-11-16 18:15:46.6805900`, with a space or a T, with a zone or without, as microseconds from
 /// an epoch of its own.
 std::optional<double> date_us(std::string_view text) {
@@ -161,8 +169,8 @@ std::optional<double> date_us(std::string_view text) {
     parts[at] = *part;
     text.remove_prefix(std::min(stop + 1, text.size()));
   }
-  if (parts[1] < 1 || parts[1] > 12 || parts[2] < 1 || parts[2] > 31 || parts[3] > 24
-      || parts[4] > 60 || parts[5] > 61)
+  if (parts[1] < 1 || parts[1] > 12 || parts[2] < 1 || parts[2] > days_of(parts[0], parts[1])
+      || parts[3] > 24 || parts[4] > 60 || parts[5] > 61)
     return std::nullopt;
   // Days by the civil calendar, the year beginning in March.
   const double year = parts[0] - (parts[1] <= 2 ? 1 : 0);
@@ -222,6 +230,9 @@ std::optional<error> trace_reader::read_header() {
       return lines_.wrong("", std::string("no column that could be ") + what[which]
                                   + ": expected names such as TIMESTAMP,ContextTokens,"
                                     "GeneratedTokens");
+  for (const auto& name : names_)
+    if (std::count(header.begin(), header.end(), name) > 1)
+      return lines_.wrong(name, "is the name of two columns: which one is meant?");
   return std::nullopt;
 }
 
@@ -274,7 +285,10 @@ std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
   const auto row = split(line_);
   for (const auto column : columns_)
     if (column >= row.size())
-      return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more");
+      return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more"
+                                  + (std::count(line_.begin(), line_.end(), '"') % 2 == 0
+                                         ? ""
+                                         : ": a quote is not closed"));
   // Empty ones shift nothing.
   for (auto column = header_columns_; column < row.size(); ++column)
     if (!row[column].empty())
@@ -405,7 +419,8 @@ std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
     return wrong;
   if (auto wrong = read_json_tokens(out))
     return wrong;
-  for (const auto& [name, block] : {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}})
+  for (const auto& [name, block] :
+       {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}}) {
     if (const auto found = json_.arrays.find(name); found != json_.arrays.end()) {
       if (json_.mixed.contains(name))
         return lines_.wrong(name, "must be whole numbers: what is left out would shift the rest");
@@ -413,7 +428,10 @@ std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
       out.prefix_tokens = block;
       // A last block that is not full is nobody else's.
       out.prefix.resize(std::min<std::size_t>(out.prefix.size(), out.prompt_tokens / block));
+    } else if (json_.text_bytes.contains(name) || json_.numbers.contains(name)) {
+      return lines_.wrong(name, "must be a list of whole numbers");
     }
+  }
   return std::nullopt;
 }
 

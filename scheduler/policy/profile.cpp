@@ -47,8 +47,10 @@ profile built(const char* name, scorer_weights weights, pick_kind pick, bool wai
 std::vector<profile> make_builtin() {
   const auto load = weights_of({{scorer_id::load, 1}});
   const auto nothing = weights_of({});
-  auto throughput
-      = built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true);
+  auto throughput = built(
+      "throughput",
+      finish_and({{scorer_id::crowding, 1}, {scorer_id::reading, 1}, {scorer_id::forgetting, 1}}),
+      pick_kind::best, true);
   throughput.late = true;
   return {
       built("latency", finish_and({{scorer_id::reading, 1}, {scorer_id::forgetting, 8}}),

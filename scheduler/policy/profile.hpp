@@ -65,6 +65,10 @@ struct profile {
     const bool scores = pick == pick_kind::best || pick == pick_kind::slo;
     return pick == pick_kind::prefix || (scores && weight(scorer_id::prefix) != 0);
   }
+  /// Neither energy nor money is worth a wait to it.
+  [[nodiscard]] bool weighs_time_alone() const {
+    return weight(scorer_id::energy) == 0 && weight(scorer_id::money) == 0;
+  }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
   /// Whether candidates can differ by it: it weighs something beside what is cached, which only
   /// takes off what others weigh, or draws.

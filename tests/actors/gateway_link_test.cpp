@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actors/gateway_link.hpp"
 #include "actors/limits.hpp"
+#include "actors/link_actors.hpp"
 #include "actors/scheduler_actor.hpp"
 #include "actors/spawn.hpp"
 #include "tests/support/actor_fixture.hpp"
@@ -325,6 +326,34 @@ TEST_F(GatewayLink, PassesRecordsAndNotesToSubscribers) {
                             return std::holds_alternative<core::record_request>(what);
                           }),
             1);
+}
+
+/// A new scheduler's time begins near 0, whatever the one before had reached.
+TEST_F(GatewayLink, TellsAnotherSchedulerWhatIsLeftOfARequestsTime) {
+  now_ = 700'000'000'000; // More than a week.
+  auto& mail = open_inbox();
+  const auto scheduler = probe(mail);
+  join(scheduler);
+  messages::envelope from;
+  from.kind = messages::sender_kind::scheduler;
+  from.sender = "test";
+  messages::hello_answer welcome;
+  welcome.scheduler_now = now_;
+  send(scheduler, link_->actor(), from, welcome);
+  post_from_outside(link_->actor(), link_lost{});
+  run();
+  auto hurried = request(1);
+  hurried.deadline_us = 2'000'000;
+  hurried.wait_us = 8'000'000;
+  link_->submit(hurried, std::make_shared<heard>());
+  advance(1'500'000);
+  EXPECT_TRUE(mail.events_of<core::request_submitted>().empty());
+  welcome.scheduler_now = 40'000;
+  send(scheduler, link_->actor(), from, welcome);
+  const auto told = mail.events_of<core::request_restored>();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].meta.deadline_us, 500'000);
+  EXPECT_EQ(told[0].meta.wait_us, 6'500'000);
 }
 
 TEST_F(GatewayLink, ForgetsACancelledRequest) {

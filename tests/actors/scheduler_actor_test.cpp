@@ -26,6 +26,12 @@ protected:
       return keep_answer_;
     };
     options.keep_holds = [this](const core::hold_map&) { return keep_answer_; };
+    options.core.remote_budget_micros_per_hour = 1'000;
+    options.core.remote_spent_micros = 900; // Of which nothing is said again: it is kept already.
+    options.keep_spending = [this](std::uint64_t) {
+      ++spendings_;
+      return keep_answer_;
+    };
     return remember(spawn_state<scheduler_state>(system_, std::move(options)));
   }
   static messages::envelope node_envelope(const std::string& name = "edge",
@@ -75,6 +81,7 @@ protected:
 
   int steps_ = 0;
   int keeps_ = 0;
+  int spendings_ = 0;
   std::vector<std::string> kept_;
   result<done> keep_answer_ = done{};
 };
@@ -102,6 +109,17 @@ TEST_F(SchedulerActor, RefusesAHelloOfAnotherProtocolVersion) {
   ASSERT_EQ(mail.answers.size(), 1u);
   ASSERT_TRUE(mail.answers[0].refusal);
   EXPECT_EQ(mail.answers[0].refusal->code, "frame_version");
+}
+
+TEST_F(SchedulerActor, WritesNothingDownWhileNothingIsSpent) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto node = probe(mail);
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  advance(2'000'000);
+  EXPECT_GT(steps_, 0);
+  EXPECT_EQ(spendings_, 0);
 }
 
 TEST_F(SchedulerActor, BelievesNothingBeforeAHello) {

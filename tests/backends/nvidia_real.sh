@@ -6,6 +6,7 @@
 #
 #   nvidia_real.sh pack DIR   on the machine that built: the stripped release binary, its plugins and libraries
 #   nvidia_real.sh run DIR    on the machine with the GPU: reports into $OUT (default: .); exit 0 when the readings agree
+#   nvidia_real.sh stray DIR  whether an engine that holds the GPU and computes on the host is found out; exit 0 when it is
 #   nvidia_real.sh steady DIR of that what comes last: the cost model's error over requests at random times
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -90,7 +91,7 @@ print(",".join(str(one) for one in [
 # Starts `consort up` with both models; sets up, url and data.
 start() {
   data=$(mktemp -d)
-  "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" >> "$OUT/consort.log" 2>&1 & up=$!
+  "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" --model "random-stray=server:random-stray" >> "$OUT/consort.log" 2>&1 & up=$!
   url=http://127.0.0.1:18080
   for _ in $(seq 100); do "$consort" --server "$url" status > "$OUT/status.txt" 2>&1 && break; sleep 0.2; done
 }
@@ -154,6 +155,25 @@ both_steady() {
   steady random-8b 4 300
 }
 
+# Two answers with a pause between, as an engine has to be seen idle before it is judged (docs/decisions/0117).
+stray() {
+  use "$1" || return
+  start
+  "$consort" --server "$url" bench --model random-stray --device gpu -c 1 -n 1 --max-tokens 8 > "$OUT/stray-warm.txt" 2>&1
+  sleep 20
+  "$consort" --server "$url" bench --model random-stray --device gpu -c 2 -n 2 --max-tokens 900 > "$OUT/stray-bench.txt" 2>&1 & load=$!
+  for _ in $(seq 90); do
+    nvidia-smi --query-gpu=power.draw,utilization.gpu,memory.used --format=csv,noheader >> "$OUT/stray-power.csv"
+    sleep 2
+    kill -0 "$load" 2>/dev/null || break
+  done
+  "$consort" --server "$url" events -n 1000 > "$OUT/stray-events.txt" 2>&1
+  "$consort" --server "$url" devices > "$OUT/stray-devices.txt" 2>&1
+  stop
+  cat "$OUT/stray-bench.txt" "$OUT/stray-events.txt" "$OUT/stray-devices.txt"
+  grep -E 'does not (seem to )?use|not use|unused' "$OUT/stray-events.txt" "$OUT/stray-devices.txt"
+}
+
 # What `pack` left in that folder.
 use() {
   packed=$(cd "$1" && pwd) && [ -x "$packed/bin/consort" ] || { echo "$1 was not packed" >&2; return 2; }
@@ -178,7 +198,7 @@ run() {
 }
 
 case "${1:-}" in
-  pack | run) [ -n "${2:-}" ] && "$1" "$2" ;;
+  pack | run | stray) [ -n "${2:-}" ] && "$1" "$2" ;;
   steady) [ -n "${2:-}" ] && use "$2" && both_steady ;;
-  *) echo "usage: $0 pack DIR | run DIR | steady DIR" >&2; exit 2 ;;
+  *) echo "usage: $0 pack DIR | run DIR | stray DIR | steady DIR" >&2; exit 2 ;;
 esac

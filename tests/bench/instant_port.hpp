@@ -15,7 +15,6 @@ public:
   explicit instant_port(std::string data_address = {}) : data_address_(std::move(data_address)) {}
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(1); }
-  [[nodiscard]] time_us now() const override { return 0; }
   void submit(request_meta meta, std::shared_ptr<gateway::request_listener> listener) override {
     listener->on_ticket(grant(meta));
   }

@@ -3,10 +3,14 @@
 // words, and a request that some device could serve is not.
 #include "tests/support/core_fixture.hpp"
 
+#include <gmock/gmock.h>
+
 #include <functional>
 #include <map>
 
 namespace consort::core::testing {
+
+using ::testing::HasSubstr;
 
 namespace {
 
@@ -193,6 +197,60 @@ TEST(RefusedLoad, OfOneDeviceLeavesTheOthers) {
   EXPECT_EQ(t.finish_load().node.value, other);
   t.finish(t.expect<grant_ticket>());
   t.expect<record_request>();
+}
+
+/// Two NPUs of one node. The first serves with the engine that the second, of other firmware, will
+/// not have: its node cannot drop what is in use.
+TEST(UnfitEngine, ThatAnotherDeviceRunsIsNotAskedForAgainAndAgain) {
+  const error unfit{recovery::retry_later, "artifact_unfit", "E1201: wrong firmware"};
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.feed(artifact_found{artifact_on("a", engine_key()), t.life_of("a")});
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(npu_spec("a", 0));
+  t.finish_load();
+  t.advertise(npu_spec("a", 1));
+  for (std::uint32_t tries = 0; tries < limits::load_refusals_max; ++tries) {
+    EXPECT_EQ(fail_next(t, unfit), "a");
+    t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
+  }
+  t.pass_time_renewing(60 * second, {"a"});
+  t.expect_empty();
+  EXPECT_TRUE(t.noted("a/npu1: does not load storyteller, and is not asked again for 10m or until "
+                      "the model is declared again or its plugin changes: its engine is not built "
+                      "anew while a/npu0 has it: E1201: wrong firmware"));
+  const auto seen = t.view();
+  EXPECT_EQ(seen.devices.at(1).reading.health, device_health::degraded);
+  EXPECT_EQ(t.ready_replicas(), 1U) << "the first keeps what it has";
+  t.submit("a/npu1");
+  EXPECT_THAT(t.expect<reject_request>().reason.message,
+              HasSubstr("its engine is not built anew while a/npu0 has it"));
+  t.expect<record_request>();
+  t.pass_time_renewing(limits::load_bar_us, {"a"});
+  EXPECT_FALSE(t.take_all<reserve_allocation>().empty()) << "it is tried again in time";
+  t.drop_all();
+}
+
+/// Nobody else has it: it was dropped before, and is built anew.
+TEST(UnfitEngine, ThatIsGoneIsNoReasonToGiveUp) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  const auto engine = artifact_on("a", engine_key());
+  t.feed(artifact_found{engine, t.life_of("a")});
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(npu_spec("a", 0));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  t.feed(artifact_lost{engine.key, engine.content, node_id{"a"}, t.life_of("a"), "stale"});
+  t.feed(replica_failed{
+      load.instance, t.life_of("a"), {recovery::retry_later, "artifact_unfit", "stale"}});
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.drop_all();
+  EXPECT_FALSE(t.noted("is not built anew while"));
 }
 
 TEST(RefusedLoad, OfOneVariantLeavesTheOthersOfTheModel) {

@@ -471,6 +471,36 @@ TEST(Waiting, ByChoiceIsExplainedByWhatWasWaitedForThen) {
   t.drop_all();
 }
 
+/// Of eight requests that find the fast device full and a slow one idle, how many begin at once.
+int begin_on_the_slow(const std::string& policy, int came_before) {
+  auto slow = cpu_spec("local", 0);
+  slow.capability.max_sequences = 64;
+  slow.spec.decode_tokens_per_s = 10;
+  slow.spec.prefill_tokens_per_s = 20'000;
+  slow.spec.tdp_mw = 1'000'000; // So that `energy` would rather wait, too.
+  loaded_cluster t({fast_spec(), slow});
+  for (int at = 0; at < came_before; ++at) {
+    const auto meta = t.request("local/cpu0");
+    t.ask(meta);
+    t.feed(request_cancelled{meta.id, "left"});
+    t.drop_all();
+  }
+  while (!t.device_for(t.request("local/gpu0")).empty())
+    continue;
+  int begun = 0;
+  for (int at = 0; at < 8; ++at)
+    begun += t.device_for(t.by(policy)) == "local/cpu0" ? 1 : 0;
+  return begun;
+}
+
+TEST(Waiting, ALineForAFastEngineGrowsOnlyWhileItEndsSoon) {
+  for (const auto* policy : {"latency", "throughput"}) {
+    EXPECT_LE(begin_on_the_slow(policy, 0), 1) << policy << ": it is over in a moment";
+    EXPECT_GE(begin_on_the_slow(policy, 2'000), 6) << policy << ": as many others are coming";
+  }
+  EXPECT_LE(begin_on_the_slow("energy", 2'000), 1) << "which is what it saves";
+}
+
 TEST(Explain, WhoWasNotWeighedHasNoScoreAndIsNoFirst) {
   core_fixture t;
   const auto meta = held_for_a_load(t);

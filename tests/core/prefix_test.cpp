@@ -160,6 +160,28 @@ TEST(Prefix, IsBelievedForAsShortAsAnEngineShows) {
   EXPECT_GT(thought_cached(t, {9'500, 9'501}), 0) << "what was used just now is there";
 }
 
+TEST(Prefix, OneThatIsOnlyBeingReadWasNotForgotten) {
+  loaded_cluster t(roomy(1), core_fixture::quiet(), 1'000'000);
+  serve(t, {1, 2, 3, 4}, 0);
+  serve(t, {1, 2, 3, 5}, 750); // It tells what was cached.
+  // Agents of one crew ask at once. The engine begins to read all of their prompts together, and
+  // finds for none what the first is about to leave there.
+  for (std::uint64_t crew = 0; crew < 8; ++crew) {
+    std::vector<ticket> members;
+    for (std::uint64_t each = 0; each < 8; ++each)
+      members.push_back(t.ask(about(t, {100 + crew, 200 + crew, 300 + crew, 1'000 + each})));
+    for (const auto& one : members) {
+      attempt_measurement seen;
+      seen.usage = {1'000, 50, 0};
+      seen.first_token_us = 500'000;
+      seen.total_us = 1'000'000;
+      t.feed(attempt_finished{one.granted.attempt, seen});
+    }
+    t.drop_all();
+  }
+  EXPECT_GT(thought_cached(t, {1, 2, 3, 6}), 0) << "it holds 1,000,000";
+}
+
 /// What a new prompt costs those whose beginnings are forgotten for it, by device.
 std::map<std::string, std::int64_t> forgotten_for_one(loaded_cluster& t) {
   std::map<std::string, std::int64_t> made;
@@ -198,8 +220,7 @@ TEST(Prefix, WhatIsFoundForgottenWhileOthersServeCountsToo) {
 }
 
 TEST(Prefix, ABeginningThatMoreShareThanAreKnownMakesNobodyForgetful) {
-  constexpr int replicas = 6;
-  static_assert(replicas > limits::prefix_holders_max);
+  constexpr int replicas = limits::prefix_holders_max + 2;
   loaded_cluster t(roomy(replicas));
   for (std::uint64_t turn = 0; turn < 4; ++turn)
     for (std::uint64_t each = 0; each < replicas; ++each)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Streams whose text was already sent and whom not every device can continue: an honest end at
-// once, loads only where they help, and true words while they wait.
+// once, loads only where they help, and true words while they wait. What nobody saw begins anew.
 #include "scheduler/units.hpp"
 #include "tests/support/core_fixture.hpp"
 
@@ -236,6 +236,153 @@ TEST(Resume, TokensThatOnlyReportsToldOfAreALowerBound) {
   EXPECT_FALSE(t.take_all<grant_ticket>().empty());
   t.drop_all();
   EXPECT_TRUE(t.noted("goes on here after at least 1 token, attempt 2: its device fell silent"));
+}
+
+// --- answers that are sent whole: of one that broke nobody saw anything ---
+
+request_meta whole(core_fixture& t, const std::string& selector = "auto") {
+  auto meta = t.request(selector);
+  meta.streaming = false;
+  return meta;
+}
+
+/// Its attempt has eight tokens at its gateway, none of which was sent on, when its device fails.
+grant_ticket breaks_unseen(core_fixture& t) {
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  t.progress(granted, 8);
+  t.fail(granted);
+  return granted;
+}
+
+TEST(Anew, WhatCannotBeContinuedBeginsAnewElsewhere) {
+  resuming t(2);
+  t.load_cpu(0);
+  t.load_cpu(1);
+  auto meta = whole(t);
+  meta.resumable = false; // As of tools, log probabilities, several choices.
+  t.submit(meta);
+  const auto broken = breaks_unseen(t);
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_NE(again.granted.device, broken.granted.device);
+  EXPECT_EQ(again.granted.attempt.number, 2U);
+  EXPECT_FALSE(again.resumed) << "its gateway throws the eight tokens away";
+  t.start(again);
+  t.progress(again, 50);
+  t.finish(again);
+  const auto record = t.expect<record_request>();
+  EXPECT_EQ(record.outcome, request_outcome::finished);
+  EXPECT_EQ(record.attempts, 2U);
+  EXPECT_EQ(record.usage.completion_tokens, 50U);
+  EXPECT_EQ(t.view().counters.resumes, 0U);
+  EXPECT_EQ(t.view().counters.retries, 1U);
+}
+
+TEST(Anew, WhereNobodyContinuesAnythingItBeginsAnew) {
+  resuming t(2);
+  t.load_stubborn(0);
+  t.load_stubborn(1);
+  t.submit(whole(t));
+  const auto broken = breaks_unseen(t);
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_NE(again.granted.device, broken.granted.device);
+  EXPECT_FALSE(again.resumed);
+  t.finish(again);
+  EXPECT_EQ(t.expect<record_request>().attempts, 2U);
+}
+
+TEST(Anew, WhatAnotherGoesOnWithIsNotThrownAway) {
+  resuming t(2);
+  t.load_cpu(0);
+  t.load_cpu(1);
+  t.submit(whole(t));
+  breaks_unseen(t);
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_TRUE(again.resumed);
+  t.finish(again);
+  t.expect<record_request>();
+}
+
+/// A device that fell silent is asked again where no other serves: one that only cannot go on with
+/// the text does.
+TEST(Anew, WhoCanBeginItIsBetterThanWhoFellSilentInIt) {
+  resuming t(2);
+  t.load_cpu(0);
+  t.submit(whole(t, "local/cpu0|local/npu1"));
+  const auto silent = t.expect<grant_ticket>();
+  t.start(silent);
+  t.progress(silent, 1);
+  t.load_stubborn(1);
+  std::vector<grant_ticket> again;
+  for (int waited = 0; again.empty() && waited < 12; ++waited) {
+    t.pass_time_renewing(second);
+    again = t.take_all<grant_ticket>();
+  }
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device.value, "local/npu1");
+  EXPECT_FALSE(again[0].resumed);
+  t.drop_all();
+}
+
+TEST(Anew, WhereNobodyElseServesTheOneThatFailedIsToldAsForAnyOther) {
+  resuming t(1);
+  t.load_stubborn(0);
+  t.submit(whole(t));
+  breaks_unseen(t);
+  t.expect_end("device_failed", "local/npu0 failed and no other could take over: it broke");
+}
+
+/// However much each of them brought, nothing is left of it.
+TEST(Anew, AttemptsAreBoundedAsIfNoneHadBroughtAToken) {
+  constexpr auto devices = static_cast<int>(limits::attempts_max) + 1;
+  resuming t(devices);
+  for (int at = 0; at < devices; ++at)
+    t.load_cpu(at);
+  auto meta = whole(t);
+  meta.resumable = false;
+  t.submit(meta);
+  for (std::uint32_t i = 0; i < limits::attempts_max; ++i)
+    breaks_unseen(t);
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
+  t.expect<record_request>();
+}
+
+TEST(Anew, WhenTheLastThatCouldGoOnIsGoneForGoodItBeginsAnew) {
+  resuming t(3);
+  t.load_stubborn(0);
+  t.load_stubborn(1);
+  t.load_cpu(5, 1);
+  t.submit("local/cpu5"); // Full now.
+  t.submit("local/cpu5"); // A backlog of one.
+  t.drop_all();
+  const auto meta = whole(t, "local/npu0|local/npu1|local/cpu5");
+  t.submit(meta);
+  const auto broken = breaks_unseen(t);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "the CPU may go on with it";
+  t.feed(device_lost{device_id{"local/cpu5"}, t.life_of("local"), "its plugin is gone"});
+  t.pass_time_renewing(limits::withdraw_grace_us);
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U);
+  EXPECT_EQ(granted[0].granted.attempt.request, meta.id);
+  EXPECT_NE(granted[0].granted.device, broken.granted.device);
+  EXPECT_FALSE(granted[0].resumed);
+  t.drop_all();
+}
+
+TEST(Anew, ALaterSchedulerBeginsItAnewAsWell) {
+  for (const bool streaming : {false, true}) {
+    resuming t(1);
+    t.load_cpu(0);
+    auto meta = t.request();
+    meta.streaming = streaming;
+    meta.resumable = streaming;
+    t.feed(request_restored{meta, 1, 8, std::nullopt});
+    const auto granted = t.take_all<grant_ticket>();
+    ASSERT_EQ(granted.size(), 1U);
+    EXPECT_EQ(granted[0].granted.attempt.number, 2U);
+    EXPECT_EQ(granted[0].resumed, streaming);
+    t.drop_all();
+  }
 }
 
 // --- loads that fail while somebody waits for them ---

@@ -226,6 +226,19 @@ TEST(Serving, AModelOfAServerThatIsListedIsNoCauseForWarning) {
   EXPECT_FALSE(t.noted("no plugin lists it"));
 }
 
+/// As a folder on its server's host, which is built there first.
+TEST(Serving, AModelOfAServerThatACompilerReadsIsNoCauseForWarning) {
+  for (const auto* reads : {"server/*", "gguf"}) {
+    core_fixture t;
+    t.join("local");
+    auto board = npu_spec();
+    board.capability.build_profiles[0].reads = {reads};
+    t.advertise(board);
+    t.declare(server_model("/models/checkpoint"));
+    EXPECT_EQ(t.noted("no plugin lists it"), reads == std::string("gguf"));
+  }
+}
+
 TEST(Serving, LargeClusterIsLookedAtAtAPace) {
   core_fixture t;
   t.pass_time(second);

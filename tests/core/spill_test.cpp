@@ -346,7 +346,7 @@ TEST(Spend, WhatIsNotToldIsReckonedByItsTokens) {
 }
 
 /// 1,000 an hour, of which one answer took 3,001: two hours and 7.2 seconds of debt.
-void overspend(core_fixture& t) {
+void overspend(core_fixture& t, std::uint64_t cost_micros = 3'000) {
   t.join("local");
   t.declare(story_spec());
   t.advertise(paid_spec());
@@ -356,7 +356,7 @@ void overspend(core_fixture& t) {
   t.loaded(t.expect<load_replica>(), 100);
   const auto granted = t.take_all<grant_ticket>();
   ASSERT_EQ(granted.size(), 1U);
-  end_paid(t, granted[0], 3'000);
+  end_paid(t, granted[0], cost_micros);
 }
 constexpr duration_us debt_us = 7'207'200'000;
 
@@ -386,6 +386,30 @@ TEST(Spend, WhoWaitsForTheBudgetIsToldSoAndUntilWhen) {
   }
 }
 
+/// A debt of more than 100 million years, of a bill that nobody would believe.
+TEST(Spend, TheEndOfAnEndlessDebtCanBeTold) {
+  core_fixture t(using_remote(remote_use::free, 1));
+  overspend(t, std::uint64_t{1} << 60U);
+  t.submit();
+  const auto told = t.take_all<queue_notice>();
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().eta_us, limits::told_span_us_max);
+  EXPECT_NE(
+      told.back().reason.find("some of it is back in " + format_duration(limits::told_span_us_max)),
+      std::string::npos)
+      << told.back().reason;
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].eta_us, limits::told_span_us_max);
+  const auto explained = t.tested().explain(t.request(), t.now());
+  ASSERT_TRUE(explained);
+  EXPECT_EQ(explained->starts_in_us, limits::told_span_us_max);
+  t.drop_all();
+}
+
 TEST(Spend, OfOwnDevicesItIsToldWhatTheyDo) {
   core_fixture t(using_remote(remote_use::overflow, 1'000));
   overspend(t);
@@ -403,6 +427,90 @@ TEST(Spend, MoreThanAnHourOfDebtIsPaidOffInTime) {
   t.drop_all();
   t.pass_time_renewing(4 * second);
   EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U) << "who waited";
+  t.drop_all();
+}
+
+/// Keeps what is told, as a scheduler's owner does.
+struct keeper {
+  std::uint64_t micros = 0;
+  int times = 0;
+  void look(core_fixture& t) {
+    const auto told = t.tested().remote_spent_to_keep();
+    if (!told)
+      return;
+    micros = *told;
+    ++times;
+  }
+  [[nodiscard]] core_config next_life(std::uint64_t budget, duration_us away_us) const {
+    auto config = using_remote(remote_use::free, budget);
+    config.remote_spent_micros = micros;
+    config.remote_spent_age_us = away_us;
+    return config;
+  }
+};
+
+TEST(Spend, ARestartGivesNothingBackThatTimeDoesNot) {
+  constexpr std::uint64_t budget
+      = 9'000; // Five answers at 2,001 micros, the last of which overdraws.
+  core_fixture first(using_remote(remote_use::free, budget));
+  only_away(first);
+  const auto begun = static_cast<std::uint64_t>(1 + starts(first));
+  keeper kept;
+  kept.look(first);
+  EXPECT_GT(kept.micros, budget);
+  EXPECT_GE(kept.micros, begun * 2'001);
+  EXPECT_LE(kept.micros, begun * 2'001 + 200) << "a part of 64 more";
+  first.drop_all();
+  for (const auto away : {duration_us{0}, second, 1'800 * second, 100'000 * second}) {
+    core_fixture next(kept.next_life(budget, away));
+    home_and_away(next);
+    const auto* there = away > 60 * second ? "remote0" : "cpu0";
+    EXPECT_EQ(where(next, 1), std::vector<std::string>{there}) << away;
+    next.drop_all();
+  }
+}
+
+TEST(Spend, IsKeptRarelyAndNeverForLessThanItIs) {
+  constexpr std::uint64_t budget = 1'000'000; // A part of 64 is eight answers at 2,001.
+  core_fixture t(using_remote(remote_use::free, budget));
+  EXPECT_FALSE(t.tested().remote_spent_to_keep()) << "nothing was spent";
+  only_away(t);
+  keeper kept;
+  for (std::uint64_t spent = 2'001; spent < 200'000; spent += 2'001) {
+    kept.look(t);
+    EXPECT_GE(kept.micros, spent);
+    const auto one = ask(t);
+    ASSERT_NE(one.granted.attempt.number, 0U);
+    end_paid(t, one, 2'000);
+  }
+  EXPECT_GE(kept.times, 10);
+  EXPECT_LE(kept.times, 14);
+  t.drop_all();
+}
+
+TEST(Spend, WhatCameBackOfAPredictionIsKeptASecondLater) {
+  constexpr std::uint64_t budget = 9'000;
+  core_fixture t(using_remote(remote_use::free, budget));
+  only_away(t);
+  keeper kept;
+  const auto one = ask(t);
+  kept.look(t);
+  EXPECT_GE(kept.micros, 4'000U);
+  end_paid(t, one, 10);
+  kept.look(t);
+  EXPECT_EQ(kept.times, 1) << "a burst is one note";
+  t.pass_time(second + second / 10);
+  kept.look(t);
+  EXPECT_EQ(kept.times, 2);
+  EXPECT_LE(kept.micros, 2'200U) << "the first still runs";
+  t.drop_all();
+}
+
+TEST(Spend, WithoutABudgetNothingIsKept) {
+  core_fixture t(using_remote(remote_use::free));
+  only_away(t);
+  EXPECT_GT(starts(t, 3), 0);
+  EXPECT_FALSE(t.tested().remote_spent_to_keep());
   t.drop_all();
 }
 

@@ -15,7 +15,7 @@ if (!consort) {
 const out = mkdtempSync(join(tmpdir(), 'fit-link-'));
 const device = 'nodes[0].devices[0]';
 const done = spawnSync(consort, ['sim', join(here, 'rtx-pro-6000x2-table.json'), '--out', out,
-  '--sweep', `${device}.link_gbps=13,14,15,15.5,16,16.5,17,17.5,18`,
+  '--sweep', `${device}.link_gb_per_s=13,14,15,15.5,16,16.5,17,17.5,18`,
   '--sweep', `${device}.hop_us=20..70:5`], { encoding: 'utf8' });
 if (done.status !== 0) {
   console.error(done.stderr);
@@ -26,7 +26,7 @@ const half = measured.length / 2;
 const score = (simulated, keep) =>
   compare(simulated.filter((_, at) => keep(at)), measured.filter((_, at) => keep(at)));
 const runs = readdirSync(out).filter((name) => name.includes('hop_us')).map((name) => ({
-  link: Number(/link_gbps=([\d.]+)/.exec(name)[1]),
+  link: Number(/link_gb_per_s=([\d.]+)/.exec(name)[1]),
   hop: Number(/hop_us=([\d.]+)/.exec(name)[1]),
   simulated: rows(join(out, name, 'requests.csv')),
 }));

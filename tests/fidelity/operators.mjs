@@ -142,7 +142,7 @@ const simulate = (consort, folder, row, fields, overhead_us) => {
     name: 'point', seed: 1, duration: `${span_s}s`, settle: '3h', engine_only: true,
     tokens: 'gathered',
     nodes: [{ name: 'server', devices: [{
-      spec: chips[row.device], tp, table: 'table', hop_us: 0, link_gbps: 1e6, max_sequences: 1024,
+      spec: chips[row.device], tp, table: 'table', hop_us: 0, link_gb_per_s: 1e6, max_sequences: 1024,
       step_tokens: 8192, reserves_output: false, prefix_cache: false,
       step_overhead: `${Math.round(overhead_us)}us`, sequence_overhead_us: 0,
     }] }],

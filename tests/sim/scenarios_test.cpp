@@ -185,8 +185,7 @@ TEST_P(EveryPolicy, ServesAzureOnAMixedFleet) {
   }
   run_options options;
   options.seed = *plan.seed;
-  options.policy = parse_policy(GetParam());
-  ASSERT_TRUE(options.policy);
+  options.policy = policy_name(GetParam());
   const auto summary = run_scenario(plan, options);
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   for (const auto* device : {"gpu-0/gpu0", "npu-0/npu0", "pim-0/pim0"})

@@ -369,6 +369,7 @@ private:
     meta.max_tokens = static_cast<std::uint32_t>(draw_(100));
     meta.choices = draw_(8) == 0 ? static_cast<std::uint32_t>(draw_(18)) : 1;
     meta.resumable = draw_(3) != 0;
+    meta.streaming = sequence_ % 3 != 0;
     if (draw_(4) == 0)
       meta.deadline_us = static_cast<duration_us>(draw_(20)) * second_us;
     if (draw_(4) == 0)

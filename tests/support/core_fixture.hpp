@@ -181,8 +181,10 @@ public:
     }
   }
 
+  /// A stream: what its client saw is not said twice.
   request_meta request(const std::string& selector = "auto") {
     request_meta meta;
+    meta.streaming = true;
     meta.id = {gateway_id{7}, ++sequence_};
     meta.external_id = "r" + std::to_string(sequence_);
     meta.model = model_name{"storyteller"};

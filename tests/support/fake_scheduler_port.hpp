@@ -58,7 +58,6 @@ public:
   duration_us plugins_timeout_us = 0;
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(0xabc); }
-  [[nodiscard]] time_us now() const override { return 0; }
 
   void submit(request_meta meta, listener_ptr listener) override {
     {

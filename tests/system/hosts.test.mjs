@@ -11,6 +11,7 @@ import {
   command_line,
   descendants,
   eventually,
+  expect_error,
   is_alive,
   root,
   run_cli,
@@ -268,6 +269,29 @@ with_hosts(
         assert.equal(seen.attempts, 1, 'it did not even notice');
       }
       expect_whole(await waiting, expected.cpu);
+    });
+
+    await check('the scheduler dies: deadlines and waits pass all the same', async () => {
+      const names = ['a', 'b', 'c'];
+      for (const name of names)
+        await hosts.scheduler.post('/api/v1/cordon', { target: `${name}/cpu0` });
+      const timed = async (header) => {
+        const began = performance.now();
+        const answer = await hosts.gateway.complete({}, { ...cpu, ...header });
+        return { answer, ms: performance.now() - began };
+      };
+      await hosts.scheduler.kill(); // It has run for long: that much longer they had once.
+      const late = await timed({ 'X-Consort-Deadline': '500ms' });
+      expect_error(late.answer, 408, /deadline passed/);
+      assert.ok(late.ms < 5_000, `${late.ms} ms without a scheduler`);
+      const waiting = timed({ 'X-Consort-Wait': '1s' });
+      await hosts.scheduler.start();
+      const vain = await waiting;
+      expect_error(vain.answer, 503, /./);
+      assert.ok(vain.ms < 12_000, `${vain.ms} ms; the gateway's own end of it is at 16 s`);
+      await hosts.expect_alive(names);
+      for (const name of names)
+        await hosts.scheduler.post('/api/v1/uncordon', { target: `${name}/cpu0` });
     });
 
     await check('certificates are renewed under a stream, and old ones revoked', async () => {

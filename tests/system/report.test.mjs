@@ -132,6 +132,8 @@ test('the page of a search says what was found and which runs missed', options, 
   assert.match(dom, /class="chip">found nodes.gpu=3 latency</, 'in the heading');
   assert.match(dom, /nodes.gpu=3 latency<span class="chip small">found</, 'in its row');
   assert.match(dom, /<td class="bad">missed</, 'the cluster that was too small');
+  assert.match(dom, /<th>goal<\/th>/, 'beside the verdict on what the file expects');
+  assert.match(dom, /<td>kept</);
   assert.match(dom, /Alone: consort sim .* --sweep nodes.gpu=3/, 'how to play it again');
 });
 

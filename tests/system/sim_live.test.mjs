@@ -71,6 +71,41 @@ test('a node is killed, every request ends once, both runs are told', options, a
   assert.deepEqual(processes_of(folder), []);
 });
 
+// A scheduler refuses a policy that it does not know, and a gateway a request that names one.
+test('profiles of the scenario are the scheduler\'s, whoever names them', options, async (t) => {
+  const mine = { weights: { queue: 1, decode: 1, energy: 3 }, pick: 'slo' };
+  const models = {
+    'org/tale': { weights: '10MiB', kv_bytes_per_token: 3072, context: 512, policy: 'other' },
+    tale: { weights: '10MiB', kv_bytes_per_token: 3072, context: 512 },
+  };
+  const work = { poisson: '2/s', input: 'uniform(10,40)', output: 'uniform(5,10)', from: '2s' };
+  const { folder, file } = write_scenario(t, {
+    duration: '6s',
+    nodes: [{ name: 'edge-{n}', count: 2, devices: ['cpu-local'] }],
+    models,
+    faults: [],
+    scheduler: { profiles: { mine, other: { pick: 'turn' } }, slo: { ttft: '2s' } },
+    workload: [
+      { ...work, model: 'org/tale' },
+      { ...work, model: 'tale', policy: 'other', hedge: true },
+    ],
+    expect: { lost_requests: 0, rejected: 0 },
+  });
+  const out = path.join(folder, 'out');
+  const args = ['sim', file, '--live', '--policy', 'mine', '--out', out];
+  const done = await run_cli(args, { timeout_ms: 150_000 });
+  assert.equal(done.code, 0, done.stderr + done.stdout);
+  const told = JSON.parse(fs.readFileSync(path.join(out, 'comparison.json'), 'utf8'));
+  assert.equal(told.policy, 'mine');
+  const figure = (name) => told.figures.find((one) => one.figure === name);
+  assert.ok(figure('requests').live > 0);
+  assert.equal(figure('finished').live, figure('requests').live);
+  const read = fs.readFileSync(path.join(out, 'processes', 'cluster.json'), 'utf8');
+  const { scheduler } = JSON.parse(read);
+  assert.equal(scheduler.policy, 'mine');
+  assert.deepEqual(scheduler.profiles.mine, { ...mine, filters: [], waits: true });
+});
+
 test('every fault that processes can have is played, and nothing is lost', options, async (t) => {
   const span = { for: '2s' };
   const faults = [

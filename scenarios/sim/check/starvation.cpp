@@ -16,7 +16,9 @@ constexpr duration_us slack_us = core::limits::second_us;
 } // namespace
 
 void starvation_checker::begin(const request_meta& meta, time_us now) {
-  const lane where{meta.model.value, meta.selector};
+  // Who may run where, and waits for what, is the policy's, too.
+  const lane where{meta.model.value,
+                   meta.selector + (meta.policy ? '\n' + meta.policy->value : std::string())};
   lanes_[meta.id] = where;
   waiting_[where][meta.id]
       = {now,           std::uint64_t{meta.prompt_tokens} + meta.max_tokens,      meta.external_id,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Waiting is bounded: once a request has waited for core::limits::starvation_us, no younger one of
-/// the same model, selector and class that needs no less room is served before it, but for those
-/// with an earlier deadline; and the oldest of all, which gets every core::limits::aged_every-th
-/// grant of its model at least, is passed by at most `passes_max` of other classes or with earlier
-/// deadlines. Nobody is asked to wait for requests on their second attempt: a failed device may be
-/// closed to them. But they keep their age, and those that came before the oldest known have their
-/// turns before it, whatever they select: each such turn takes back the passes between two turns.
-/// One that is told of again, which links may do, waits no more than before.
+/// the same model, selector, policy and class that needs no less room is served before it, but for
+/// those with an earlier deadline; and the oldest of all, which gets every
+/// core::limits::aged_every-th grant of its model at least, is passed by at most `passes_max` of
+/// other classes or with earlier deadlines. Nobody is asked to wait for requests on their second
+/// attempt: a failed device may be closed to them. But they keep their age, and those that came
+/// before the oldest known have their turns before it, whatever they select: each such turn takes
+/// back the passes between two turns. One that is told of again, which links may do, waits no more
+/// than before.
 
 #include "scenarios/sim/observer.hpp"
 #include "scheduler/limits.hpp"
@@ -46,7 +47,7 @@ private:
     std::uint32_t passed = 0; ///< By others of its lane, since it is the oldest and starves, beyond
                               ///< those between turns of older ones.
   };
-  using lane = std::pair<std::string, std::string>; ///< Model and selector.
+  using lane = std::pair<std::string, std::string>; ///< Model; selector and policy.
 
   void begin(const request_meta& meta, time_us now);
   /// Returns: whether it was not told of before.

@@ -24,12 +24,14 @@ TEST(BenchProfile, MeasuresDoublingSizesUpToTheBoundsAndIsReadBack) {
   const auto learned = learn_profile(load, known_server);
   ASSERT_TRUE(learned.ok()) << learned.failure().message;
   EXPECT_EQ(learned->device, "local/npu0");
-  const auto text = profile_text(learned->points, "a test");
-  EXPECT_EQ(text, "# a test\nkind,size,us\n"
+  const auto text = profile_text(learned->points, "a test", "org/m-8b");
+  EXPECT_EQ(text, "# a test\n# model: org/m-8b\nkind,size,us\n"
                   "decode,1,110.0\ndecode,2,120.0\ndecode,4,140.0\ndecode,6,160.0\n"
                   "prefill,16,80.0\nprefill,32,160.0\nprefill,64,320.0\nprefill,100,500.0\n");
   const auto read = sim::read_profile(text);
   ASSERT_TRUE(read.error.empty()) << read.error;
+  EXPECT_EQ(read.of.model, "org/m-8b");
+  EXPECT_EQ(profile_text(learned->points, "a test", "").find("model"), std::string::npos);
   EXPECT_EQ(read.points.decode.size(), 4U);
   EXPECT_DOUBLE_EQ(read.points.prefill.back().us, 500);
 }

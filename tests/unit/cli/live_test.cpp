@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of a rehearsal with real processes that need no process: what it refuses, its prompts,
 // its links, its comparison. tests/system/sim_live.test.mjs plays whole ones.
+#include "cli/config.hpp"
 #include "cli/live/clients.hpp"
+#include "cli/live/configuration.hpp"
 #include "cli/live/lateness.hpp"
 #include "cli/live/limits.hpp"
 #include "cli/live/networks.hpp"
@@ -66,12 +68,44 @@ TEST(LivePlan, RefusesWhatProcessesCannotDoByItsLineAndField) {
               testing::HasSubstr("small.json:4: network: loopback"));
   EXPECT_THAT(why(parsed(R"(, "scheduler": {"lease": "999ms"})")),
               testing::HasSubstr("small.json:4: scheduler.lease: a real node needs 1s"));
+  auto named = parsed("");
+  named.plan.models.front().name = "a b";
+  EXPECT_THAT(why(named), testing::HasSubstr("a real cluster refuses the name of this model, which "
+                                             "must be of letters"));
   auto split = parsed(""); // A file that asks for it names chips that can.
   split.plan.models.front().devices_per_instance = 2;
   EXPECT_THAT(why(split), testing::HasSubstr("small.json:2: models.storyteller: an instance"));
   auto many = parsed("");
   many.plan.nodes.resize(limits::nodes_max + 1);
   EXPECT_THAT(why(many), testing::HasSubstr("small.json:1: nodes: 65"));
+}
+
+/// Goal: what a scenario says of its scheduler is what the process of a rehearsal reads.
+TEST(LiveConfiguration, SaysAllThatTheScenarioSaysOfItsScheduler) {
+  auto plan = parsed(R"(, "scheduler": { "lease": "2s", "queue_max": 7, "queue_timeout": "9s",
+      "profiles": { "mine": { "weights": { "energy": 3, "prefix": 1 }, "filters": ["local"],
+                              "pick": "slo", "waits": false } },
+      "slo": { "ttft": "300ms", "batch": { "itl": "2s" } },
+      "remote": { "use": "overflow", "budget_milli_per_hour": 250 } })")
+                  .plan;
+  plan.models.front().policy = policy_name{"mine"};
+  const auto text
+      = configuration_of(plan, "mine", [](const sim::scenario_model&) { return "/cards/m.sim"; });
+  const auto read = cli::parse_config(
+      text, "cluster.json", "/", [](const std::string&) { return std::optional<std::string>(); });
+  ASSERT_TRUE(read.ok()) << read.failure().message;
+  EXPECT_EQ(read->profiles, plan.profiles);
+  EXPECT_EQ(read->profiles.size(), 1U);
+  EXPECT_EQ(read->policy, policy_name{"mine"});
+  EXPECT_EQ(read->slo, plan.aims);
+  EXPECT_EQ(read->slo[0].ttft_us, 300'000);
+  EXPECT_EQ(read->lease_us, 2'000'000);
+  EXPECT_EQ(read->queue_max, 7U);
+  EXPECT_EQ(read->queue_timeout_us, 9'000'000);
+  EXPECT_EQ(read->remote, core::remote_use::overflow);
+  EXPECT_EQ(read->remote_budget_micros_per_hour, 250'000U);
+  EXPECT_EQ(read->models.at(0).policy, policy_name{"mine"});
+  EXPECT_EQ(read->models[0].source, "/cards/m.sim");
 }
 
 TEST(LivePrompts, HaveTheTokensThatTheGatewayCounts) {

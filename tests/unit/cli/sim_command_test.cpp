@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -126,12 +127,142 @@ TEST(SimCommand, ASearchByMoneyNamesWhatHasNoPriceAndWhatItDidNotPlay) {
   EXPECT_THAT(document["notes"].at(0).get<std::string>(), HasSubstr("write `usd_per_h`"));
 }
 
+/// A scenario with a profile of its own, which nobody names but flags.
+std::string with_profile(const node::test::temp_folder& folder) {
+  folder.write("own.json", R"({ "name": "own", "duration": "3s", "seed": 1,
+    "scheduler": { "profiles": { "mine": { "weights": { "queue": 1, "energy": 3 } } } },
+    "nodes": [{ "name": "n-{n}", "count": 2, "devices": ["cpu-local"] }],
+    "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+    "workload": [{ "poisson": "3/s", "input": 20, "output": 10, "until": "2s" }],
+    "expect": { "finished": 0 } })");
+  return folder / "own.json";
+}
+
+/// A cluster that a fault does not strike is not as good as one that bears it.
+TEST(SimCommand, ASearchSaysWhichFaultWhatItFoundWasSpared) {
+  const node::test::temp_folder folder;
+  folder.write("s.json", R"({ "name": "spared", "duration": "6s", "seed": 1,
+    "nodes": [{ "name": "n-{n}", "count": 2, "devices": ["cpu-local"], "price_per_hour": 1 }],
+    "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+    "workload": [{ "poisson": "2/s", "input": 20, "output": 10 }],
+    "faults": [{ "at": "3s", "kill": "n-1", "for": "1s" }] })");
+  const std::vector<std::string> search{"sim",     folder / "s.json",
+                                        "--sweep", "nodes.n=1..2",
+                                        "--find",  "cheapest cluster with lost_requests <= 0"};
+  const auto found = run_command(search);
+  EXPECT_THAT(found.out, HasSubstr("found: nodes.n=1 latency")) << found.err;
+  const std::string note = "faults[0]: this cluster of the sweep has no `n-1` to strike";
+  EXPECT_THAT(found.err, HasSubstr("nodes.n=1 latency: note: "));
+  EXPECT_THAT(found.err, HasSubstr(note));
+  auto told = search;
+  told.insert(told.end(), {"-o", "json"});
+  const auto run = nlohmann::json::parse(run_command(told).out)["runs"][0];
+  EXPECT_EQ(run["settings"]["nodes.n"], "1");
+  EXPECT_EQ(run["policy"], "latency");
+  EXPECT_THAT(run["notes"].at(0).get<std::string>(), HasSubstr(note));
+  EXPECT_TRUE(run["violations"].empty());
+  EXPECT_TRUE(run["missed"].empty());
+  EXPECT_THAT(run_command({"sim", folder / "s.json", "--sweep", "nodes.n=1", "--find",
+                           "cheapest cluster with requests >= 1e6"})
+                  .out,
+              HasSubstr("found: none; widen --sweep\n"))
+      << "there is no budget to raise";
+}
+
+/// Hours of simulating are not lost to the name of a folder, nor to that of the file.
+TEST(SimCommand, RunsWithLongLabelsAndFilesOfAnyNameAreWritten) {
+  const node::test::temp_folder folder;
+  const auto results = folder / "results";
+  const std::string path = with_profile(folder);
+  const std::string odd = folder / "odd\xff.json";
+  std::filesystem::copy_file(path, odd);
+  const auto done = run_command({"sim", odd, "--out", results, "--sweep",
+                                 "proves=" + std::string(300, 'a') + "," + std::string(300, 'b')});
+  EXPECT_EQ(done.code, exit_code::failed) << done.err;
+  EXPECT_THAT(done.err, testing::Not(HasSubstr("cannot make")));
+  std::size_t summaries = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(results))
+    summaries += entry.path().filename() == "summary.json" ? 1U : 0U;
+  EXPECT_EQ(summaries, 2U);
+  EXPECT_TRUE(std::filesystem::exists(results + "/report.html"));
+  EXPECT_EQ(nlohmann::json::parse(run_command({"sim", odd, "-o", "json"}).out)["scenario"], "own");
+}
+
 TEST(SimCommand, ASweepSaysWhichCombinationsAreNoCluster) {
   const auto done = run_command(
       {"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--sweep", "nodes.edge-0=0..1"});
   EXPECT_THAT(done.out, HasSubstr("1 of 1 runs")) << done.err;
   EXPECT_THAT(done.err, HasSubstr("note: 1 combinations of the sweep have no node and were left "
                                   "out, the first is nodes.edge-0=0"));
+}
+
+TEST(SimCommand, PoliciesAreTheBuiltInOnesAndProfilesOfTheScenario) {
+  const node::test::temp_folder folder;
+  const auto path = with_profile(folder);
+  const auto one = run_command({"sim", path, "--policy", "mine"});
+  EXPECT_EQ(one.code, exit_code::failed);
+  EXPECT_THAT(one.out, HasSubstr("seed 1, policy mine, 2 nodes")) << one.err;
+  EXPECT_THAT(one.err, HasSubstr("replay with: consort sim " + path + " --seed 1 --policy mine\n"));
+  const auto both = run_command({"sim", path, "--policy", "mine,cost", "--sweep",
+                                 "scheduler.profiles.mine.weights.energy=1,9"});
+  EXPECT_THAT(both.out, HasSubstr("4 of 4 runs")) << both.err;
+  EXPECT_THAT(both.out, HasSubstr("scheduler.profiles.mine.weights.energy=9 mine"));
+  const auto again = run_command(replayed(both.err));
+  EXPECT_EQ(again.code, exit_code::failed);
+  EXPECT_THAT(again.out, HasSubstr("1 of 1 runs")) << again.err;
+}
+
+TEST(SimCommand, APolicyThatTheScenarioHasNotIsRefusedWithTheNearest) {
+  const node::test::temp_folder folder;
+  const auto path = with_profile(folder);
+  const std::vector<std::vector<std::string>> ways{
+      {"--policy", "mien"}, {"--policy", "cost,mien"}, {"--policy", "mien", "--live"}};
+  for (auto way : ways) {
+    way.insert(way.begin(), {"sim", path});
+    const auto refused = run_command(std::move(way));
+    EXPECT_EQ(refused.code, exit_code::usage);
+    EXPECT_THAT(refused.err, HasSubstr("--policy: unknown policy `mien` (did you mean mine"));
+    EXPECT_EQ(refused.out, "") << "nothing ran";
+  }
+}
+
+/// What a command in which somebody watches stderr, or nobody, says there.
+std::string told_of_progress(bool watched, std::vector<std::string> arguments) {
+  bare_context run;
+  run.env.err_is_tty = watched;
+  arguments.insert(arguments.begin(), "consort");
+  std::vector<const char*> argv;
+  for (const auto& argument : arguments)
+    argv.push_back(argument.c_str());
+  const auto app = make_app(run.env);
+  parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data());
+  return run.err.str();
+}
+
+TEST(SimCommand, ProgressIsShownWhereSomebodyWatchesAndErased) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const auto watched = told_of_progress(true, {"sim", quickstart});
+  EXPECT_THAT(watched, HasSubstr("\r\x1b[K  0 of 100 per cent of the arrivals"));
+  EXPECT_THAT(watched, HasSubstr("\r\x1b[Kconsort: note: ")) << "nothing of it stays";
+  EXPECT_THAT(told_of_progress(true, {"sim", quickstart, "-o", "json"}),
+              HasSubstr(" of 100 per cent of the arrivals"))
+      << "stdout is for programs, stderr is not";
+  EXPECT_THAT(told_of_progress(true, {"sim", "--swarm", "1", "--seed", "1"}),
+              HasSubstr("1 of 1 scenarios"));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"sim", quickstart}, {"sim", "--swarm", "1", "--seed", "1"}}) {
+    const auto unwatched = told_of_progress(false, command);
+    EXPECT_EQ(unwatched.find_first_of("\r\x1b"), std::string::npos) << unwatched;
+    EXPECT_THAT(unwatched, testing::Not(HasSubstr(" of 1")));
+  }
+}
+
+TEST(SimCommand, ProgressOfTheLivenessPhaseSaysWhoIsWaitedFor) {
+  bare_context run;
+  run.env.err_is_tty = true;
+  progress_line(run.env, "runs", 3).show_settling(12'345'000, 180'000'000, 7);
+  EXPECT_EQ(run.err.str(), "\r\x1b[K  settling: 7 requests have not ended, 12s of at most 3m"
+                           "\r\x1b[K");
 }
 
 /// Bad input of every way to use it is exit code 2 and names what is wrong.
@@ -156,6 +287,19 @@ TEST(SimCommand, SimRefusesWhatMakesNoSense) {
   EXPECT_THAT(complaint({quickstart, "--seed", "-1"}), HasSubstr("--seed"));
   EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--budget", "3"}),
               HasSubstr("add --find"));
+  EXPECT_THAT(complaint({quickstart, "--seed", "18446744073709551616"}),
+              HasSubstr("--seed: `18446744073709551616` is not a whole number from 0 to"));
+  for (const auto* amount : {"nan", "inf", "0", "-1", "1e10", "3 USD"})
+    EXPECT_THAT(
+        complaint({quickstart, "--find", "cheapest cluster with failed <= 0", "--budget", amount}),
+        HasSubstr("--budget: `" + std::string(amount) + "` is not an amount above 0"));
+  EXPECT_THAT(complaint({quickstart, "--find", ""}), HasSubstr("--find: must not be empty"));
+  EXPECT_THAT(complaint({quickstart, "--out", ""}), HasSubstr("--out: must not be empty"));
+  EXPECT_THAT(complaint({quickstart, "--policy", "cost,latency,cost"}),
+              HasSubstr("--policy: `cost` is named twice"));
+  EXPECT_THAT(complaint({quickstart, "--policy", "cost", "--sweep", "policy=latency,cost"}),
+              HasSubstr("--policy: each run of `--sweep policy=...`"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "seed=1,1"}), HasSubstr("--sweep: `seed=1,1` has"));
 }
 
 TEST(SimCommand, ASearchThatFindsNothingSaysWhatTheLargestLacked) {

@@ -2,6 +2,7 @@
 #include "cli/state_store.hpp"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <sys/mount.h>
 
@@ -68,6 +69,36 @@ TEST_F(StateStoreTest, KeepsDeclaredModelsOverARestartAndForgetsRemovedOnes) {
   ASSERT_TRUE(opened()->save_models({}));
   EXPECT_TRUE(opened()->load_models()->empty());
   EXPECT_EQ(opened()->load_holds()->size(), 1U);
+}
+
+TEST_F(StateStoreTest, KeepsWhatWasSpentOverARestart) {
+  EXPECT_EQ(opened()->load_spending()->micros, 0U);
+  ASSERT_TRUE(opened()->save_spending(5));
+  ASSERT_TRUE(opened()->save_spending(8'400));
+  ASSERT_TRUE(opened()->save_holds({})) << "another table";
+  const auto spent = opened()->load_spending();
+  ASSERT_TRUE(spent);
+  EXPECT_EQ(spent->micros, 8'400U);
+  EXPECT_GE(spent->age_us, 0);
+  EXPECT_LT(spent->age_us, 60'000'000);
+}
+
+/// Sets the time of day at which it was kept.
+void date_spending(const std::string& folder, const char* at_unix_us) {
+  sqlite3* file = nullptr;
+  ASSERT_EQ(sqlite3_open((folder + "/scheduler.db").c_str(), &file), SQLITE_OK);
+  const auto text = std::string("UPDATE remote_spending SET at_unix_us = ") + at_unix_us;
+  EXPECT_EQ(sqlite3_exec(file, text.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(file);
+}
+
+TEST_F(StateStoreTest, AClockThatWentBackEarnsNothing) {
+  ASSERT_TRUE(opened()->save_spending(8'400));
+  date_spending(folder_, "at_unix_us + 86400000000");
+  EXPECT_EQ(opened()->load_spending()->age_us, 0);
+  EXPECT_EQ(opened()->load_spending()->micros, 8'400U);
+  date_spending(folder_, "at_unix_us - 2 * 86400000000");
+  EXPECT_GE(opened()->load_spending()->age_us, 86'400'000'000);
 }
 
 TEST_F(StateStoreTest, OnlyItsUserReadsIt) {

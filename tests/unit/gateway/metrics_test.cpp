@@ -115,6 +115,35 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   EXPECT_FALSE(has(text, "consort_device_memory_used_bytes{"));
 }
 
+TEST(Metrics, ADeviceThatMayGetNoWorkIsToldSoAndWhy) {
+  core::snapshot seen;
+  const auto add = [&](const char* id) -> core::device_view& {
+    auto& made = seen.devices.emplace_back();
+    made.spec.id = device_id(id);
+    made.alive = true;
+    return made;
+  };
+  add("well");
+  add("fell").reading.health = device_health::unhealthy; // Off the bus, while its node is well.
+  add("slow").reading.health = device_health::degraded;
+  add("gone").alive = false;
+  add("broken").breaker = "open";
+  auto& held = add("held");
+  held.draining = held.cordoned = true;
+  const auto text = metrics().render(&seen);
+  for (const auto* id : {"well", "slow", "broken", "held"})
+    EXPECT_TRUE(has(text, "consort_device_up{device=\"" + std::string(id) + "\"} 1")) << text;
+  EXPECT_TRUE(has(text, "consort_device_up{device=\"fell\"} 0")) << text;
+  EXPECT_TRUE(has(text, "consort_device_up{device=\"gone\"} 0"));
+  for (const auto* line :
+       {"device=\"fell\",state=\"unhealthy\"} 1", "device=\"slow\",state=\"degraded\"} 1",
+        "device=\"gone\",state=\"lost\"} 1", "device=\"broken\",state=\"breaker_open\"} 1",
+        "device=\"held\",state=\"draining\"} 1", "device=\"held\",state=\"cordoned\"} 1",
+        "device=\"held\",state=\"unhealthy\"} 0", "device=\"well\",state=\"unhealthy\"} 0"})
+    EXPECT_TRUE(has(text, std::string("consort_device_state{") + line)) << line << "\n" << text;
+  EXPECT_FALSE(has(text, "{device=\"well\",state=\"lost\"} 1"));
+}
+
 TEST(Metrics, DecisionTimesAreShownWhereTheSchedulerIs) {
   decision_times times;
   times.observe(4e-6);

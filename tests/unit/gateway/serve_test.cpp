@@ -474,6 +474,37 @@ TEST_F(Serve, RequestBeyondItsWholeTimeIs408) {
   EXPECT_TRUE(node_.wait_closed(1));
 }
 
+/// The scheduler that would end it may be away: waiting or running, it ends once, and what comes
+/// later of it is nobody's.
+TEST_F(Serve, ADeadlineThatNoSchedulerEnforcesIs408) {
+  std::shared_ptr<gateway::request_listener> told;
+  port_.on_submit = [&](const auto&, const auto& listener) { told = listener; };
+  config_.limits.deadline_grace = 10 * ms;
+  start();
+  http_client client(http_port());
+  const auto answer
+      = client.post("/v1/chat/completions", chat_body, "X-Consort-Deadline: 20ms\r\n");
+  EXPECT_EQ(answer.status, 408);
+  EXPECT_EQ(error_of(answer)["code"], "deadline_passed");
+  const auto ended = port_.wait_report<core::request_cancelled>();
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->reason, "deadline_passed");
+  told->on_reject({ended->request, 408, {}, {}, {}, {}});
+  EXPECT_EQ(client.get("/healthz").status, 200) << "the connection goes on";
+}
+
+TEST_F(Serve, ADeadlineEndsAnAttemptThatRunsWhileNoSchedulerIsThere) {
+  config_.limits.deadline_grace = 10 * ms;
+  hold_node();
+  start();
+  http_client client(http_port());
+  const auto answer
+      = client.post("/v1/chat/completions", chat_body, "X-Consort-Deadline: 20ms\r\n");
+  EXPECT_EQ(answer.status, 408);
+  EXPECT_EQ(error_of(answer)["code"], "deadline_passed");
+  EXPECT_TRUE(node_.wait_closed(1));
+}
+
 TEST_F(Serve, StopLetsAStreamFinish) {
   hold_node();
   start();

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/models/operator_tables.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace consort::sim {
 namespace {
@@ -115,6 +119,54 @@ TEST(DeviceModel, APipelineKeepsABatchInEachStage) {
   EXPECT_NEAR(decode_us(four, big, 32, 1'000), decode_us(alone, big, 8, 1'000), 100);
 }
 
+/// Operators whose times are lines, so that what is expected can be added up by hand.
+std::shared_ptr<const operator_tables> lines() {
+  const std::map<std::string, std::string> files{
+      {"dense.csv", "layer,tokens,time_us\nqkv,1,10\nqkv,1001,1010\n"},
+      {"per_sequence.csv", "layer,sequences,time_us\nlm_head,1,100\nlm_head,101,200\n"},
+      {"attention.csv", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n"
+                        "0,0,0,0,0\n0,0,0,1000,0\n0,0,1,0,1\n0,0,1,1000,11\n"
+                        "1000,0,0,0,50\n1000,0,0,1000,50\n1000,1000,0,0,150\n"
+                        "1000,0,1,0,51\n1000,0,1,1000,61\n"}};
+  std::string wrong;
+  auto made = operator_tables::load(
+      [&](const std::string& name) -> std::optional<std::string> {
+        const auto found = files.find(name);
+        return found == files.end() ? std::nullopt : std::optional(found->second);
+      },
+      wrong);
+  EXPECT_EQ(wrong, "");
+  return made;
+}
+
+TEST(DeviceModel, APipelineOfATableKeepsABatchInEachStage) {
+  auto alone = device_of_chips(*find_chip_spec("a100-80g"), {});
+  alone.fidelity = fidelity_kind::table;
+  alone.constants = {0, 1, 1, 1, 0, 0, 7};
+  alone.tables = lines();
+  auto four = alone;
+  four.group.pp = 4;
+  constexpr double hops_us = 4 * 7;
+  EXPECT_NEAR(decode_us(four, llama8, 32, 500), decode_us(alone, llama8, 8, 500) + hops_us, 1e-6);
+  EXPECT_LT(decode_us(four, llama8, 32, 500), decode_us(alone, llama8, 32, 500));
+  // One sequence alone passes every stage: nothing is gained.
+  EXPECT_NEAR(decode_us(four, llama8, 1, 500), decode_us(alone, llama8, 1, 500) + hops_us, 1e-6);
+  // The line passes through what a step takes.
+  step_load decode;
+  decode.decoding = decode.rows = 32;
+  decode.decode_kv = 32 * 500;
+  EXPECT_NEAR(cost_of(four, llama8)->step_us(decode), decode_us(four, llama8, 32, 500), 1e-6);
+  // A prompt is cut into as many parts, which have its pairs together: 800 tokens are four times
+  // 200 behind a past of 300.
+  step_load whole;
+  whole.chunks = {{800, 0}};
+  whole.rows = 1;
+  auto part = whole;
+  part.chunks = {{200, 300}};
+  EXPECT_NEAR(cost_of(four, llama8)->step_us(whole),
+              cost_of(alone, llama8)->step_us(part) + hops_us, 1e-6);
+}
+
 TEST(DeviceModel, AnNpuComputesTheBatchThatWasCompiled) {
   auto npu = *find_device_model("rngd");
   ASSERT_FALSE(npu.batch_buckets.empty());
@@ -205,6 +257,37 @@ TEST(DeviceModel, AProfileIsReadWithTheLineOfWhatIsWrong) {
   EXPECT_EQ(read_profile("kind,size,us\ndecode,8,1\ndecode,1,1\n").line, 3U);
   EXPECT_NE(read_profile("kind,size,us\ndecode,1,5\n").error.find("prefill"), std::string::npos);
   EXPECT_FALSE(read_profile("").error.empty());
+}
+
+/// A measurement that came out low was once a line down to no time at all.
+TEST(DeviceModel, BeyondWhatWasMeasuredTimesNeverFall) {
+  const rates_cost dip({{{1, 1'000}, {4, 1'100}, {8, 1'020}}, {{100, 20'000}, {1'000, 19'000}}});
+  EXPECT_DOUBLE_EQ(dip.line_of(8, 0).base_us, 1'020);
+  // The median of 33.3, 2.86 and -20 us a stream.
+  EXPECT_NEAR(dip.line_of(64, 0).base_us, 1'020 + 56 * 20.0 / 7, 1e-6);
+  step_load long_prompt;
+  long_prompt.chunks = {{16'000, 0}};
+  EXPECT_DOUBLE_EQ(dip.step_us(long_prompt), 19'000);
+}
+
+/// A tenth too much or too little at the last of doubling sizes is no slope.
+TEST(DeviceModel, NoiseOfTheLastPointIsNotMultiplied) {
+  for (const double noise : {0.9, 1.0, 1.1}) {
+    rate_points points{{}, {{1'000, 100'000}}};
+    for (double streams = 1; streams <= 32; streams *= 2)
+      points.decode.push_back({streams, 5'000 + 50 * streams});
+    points.decode.back().us *= noise;
+    const double last = points.decode.back().us;
+    EXPECT_NEAR(rates_cost(points).line_of(256, 0).base_us, last + 224 * 50, 1) << noise;
+  }
+  // Of two points or one there is no median.
+  EXPECT_EQ(with_tail({{1, 10}, {2, 30}}).size(), 2U);
+  EXPECT_EQ(with_tail({{1, 10}}).size(), 1U);
+  // The largest few only, however many there are.
+  std::vector<rate_point> many;
+  for (int size = 1; size <= 1'000; ++size)
+    many.push_back({double(size), size <= 1'000 - int(tail_points_max) ? 1.0 : 10.0 * size});
+  EXPECT_NEAR(with_tail(many).back().us, 20'000, 1e-6);
 }
 
 /// An absurd time would leave the range of virtual time, which made it nothing.

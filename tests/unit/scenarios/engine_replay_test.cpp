@@ -86,6 +86,19 @@ TEST(EngineReplay, SaysHowFarItIs) {
   EXPECT_LE(seen.back(), 1'000U);
 }
 
+TEST(EngineReplay, SaysWhoHasNotEndedOnceArrivalsAreOver) {
+  std::vector<std::uint64_t> left;
+  run_options options;
+  options.on_settling = [&](duration_us spent, std::uint64_t live) {
+    EXPECT_GT(spent, 0);
+    left.push_back(live);
+  };
+  play_alone(R"({ "poisson": "50/s", "input": 400, "output": 100 })", options);
+  ASSERT_FALSE(left.empty());
+  EXPECT_GT(left.front(), 0U);
+  EXPECT_LE(left.back(), left.front());
+}
+
 TEST(EngineReplay, StopsAtTheLimitsOfEveryRun) {
   const std::string work = R"({ "poisson": "5/s", "input": 4, "output": 2 })";
   run_options options;

@@ -34,15 +34,32 @@ class NodeModelTest : public testing::Test {
 protected:
   NodeModelTest() {
     links_.attach(scheduler_address, scheduler_);
+    node_ = make("n", first_node_address, find_device_model("refnpu-1"));
+    node_->start();
+  }
+
+  std::unique_ptr<node_model> make(const std::string& name, address at, device_model_ptr device) {
     scenario_node described;
-    described.name = "n";
-    described.devices = {find_device_model("refnpu-1")};
-    node_ = std::make_unique<node_model>(
+    described.name = name;
+    described.devices = {std::move(device)};
+    return std::make_unique<node_model>(
         node_world{heap_, links_, watchers_, 3 * limits::second_us,
                    [](const node_id&) -> node_model* { return nullptr; }, models_,
                    token_delivery::each},
-        described, first_node_address, random_source(1, "node n"));
-    node_->start();
+        described, at, random_source(1, "node " + name));
+  }
+  /// An instance of 10,000 bytes of weights on a device of each of these nodes, led by the first.
+  static core::load_replica load_on(const std::vector<std::string>& nodes) {
+    core::load_replica made;
+    made.node = node_id(nodes.front());
+    made.instance = instance_id(1);
+    made.grant.id = allocation_id(1);
+    for (const auto& name : nodes)
+      made.grant.shares.push_back({device_id(name + "/npu0"), false, 1'000'000});
+    made.model = model_name("m");
+    made.variant.weight_bytes = 10'000;
+    made.variant.kv_bytes_per_token = 10;
+    return made;
   }
 
   void command(core::command wanted) {
@@ -160,6 +177,70 @@ TEST_F(NodeModelTest, ATicketIsGoodOnce) {
   node_->set_skew(-590 * second);
   EXPECT_EQ(open(1, 60 * second), "the ticket was used before");
   EXPECT_EQ(open(5, 60 * second), "opened");
+}
+
+TEST_F(NodeModelTest, ADeviceThatLoadsIsAwakeAndEachNodeLoadsItsOwnPart) {
+  auto sleepy = *find_device_model("refnpu-1");
+  sleepy.load_us = 0;
+  sleepy.load_bytes_per_s = 1'000; // Ten seconds for all of it.
+  sleepy.sleep_after_us = 2 * limits::second_us;
+  sleepy.sleep_mw = 100;
+  for (const bool two : {false, true}) {
+    const std::string name = two ? "both" : "alone";
+    const auto at = static_cast<address>(first_node_address + (two ? 2 : 1));
+    const auto node = make(name, at, std::make_shared<const device_model>(sleepy));
+    scheduler_.heard.clear();
+    node->start();
+    const auto load = load_on(two ? std::vector<std::string>{name, "n"} : std::vector{name});
+    links_.hand_over(scheduler_address, at, control_channel,
+                     core::command(core::reserve_allocation{node_id(name), load.grant}));
+    links_.hand_over(scheduler_address, at, control_channel, core::command(load));
+    play(19 * limits::second_us + limits::second_us / 2);
+    const auto loaded = scheduler_.all<core::replica_loaded>();
+    ASSERT_EQ(loaded.size(), 1U);
+    EXPECT_EQ(loaded[0].load_us, (two ? 5 : 10) * limits::second_us);
+    std::vector<std::uint64_t> drawn_mw; // Once a second.
+    for (const auto& report : scheduler_.all<core::device_reported>())
+      if (report.device.value == name + "/npu0")
+        drawn_mw.push_back(report.reading.power_mw.value_or(0));
+    ASSERT_GE(drawn_mw.size(), 18U);
+    EXPECT_EQ(drawn_mw[two ? 3 : 8], sleepy.idle_mw) << "it loads";
+    EXPECT_EQ(drawn_mw[two ? 5 : 10], sleepy.idle_mw) << "not idle for long enough";
+    EXPECT_EQ(drawn_mw.back(), sleepy.sleep_mw);
+    node->kill();
+    play(2 * limits::second_us); // Its timers run out while it is still there.
+  }
+}
+
+TEST_F(NodeModelTest, ABuildDrawsWhatItsDeviceSaysAndNoRequestPaysForIt) {
+  auto built_for = *find_device_model("refnpu-1"); // Four seconds a build.
+  built_for.compile_mw = 50'000;
+  const auto at = static_cast<address>(first_node_address + 1);
+  const auto node = make("o", at, std::make_shared<const device_model>(built_for));
+  node->start();
+  core::start_compile wanted;
+  wanted.node = node_id("o");
+  wanted.compile = compile_id(1);
+  wanted.key.binds = "weights";
+  wanted.key.profile.name = "refnpu";
+  wanted.model = model_name("m");
+  wanted.source.weight_bytes = 1'000;
+  links_.hand_over(scheduler_address, at, control_channel, core::command(wanted));
+  play(6 * limits::second_us + limits::second_us / 2);
+  std::vector<core::device_reported> told;
+  for (auto& report : scheduler_.all<core::device_reported>())
+    if (report.device.value == "o/npu0")
+      told.push_back(std::move(report));
+  ASSERT_EQ(told.size(), 6U); // Once a second.
+  EXPECT_EQ(told[0].reading.power_mw, built_for.idle_mw + 50'000);
+  EXPECT_EQ(told[5].reading.power_mw, built_for.idle_mw);
+  const double idle_mj = 6.0 * static_cast<double>(built_for.idle_mw);
+  EXPECT_NEAR(static_cast<double>(*told[5].reading.energy_mj), idle_mj + 4 * 50'000, 2);
+  // The first reading is where the split begins.
+  EXPECT_NEAR(static_cast<double>(*told[5].reading.idle_mj), idle_mj * 5 / 6, 2);
+  EXPECT_EQ(told[5].reading.charged_mj.value_or(0), 0U);
+  node->kill();
+  play(2 * limits::second_us);
 }
 
 TEST_F(NodeModelTest, AThrottledDeviceSaysWhyItIsDegraded) {

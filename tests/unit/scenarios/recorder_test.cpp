@@ -101,6 +101,54 @@ TEST_F(RecorderTest, TellsPreemptionsByTheirName) {
   EXPECT_NE(render_summary(summary_).find("mid-stream; 3 made room for others"), std::string::npos);
 }
 
+TEST_F(RecorderTest, AddsUpHowLongBuildsTook) {
+  const auto start = [&](std::uint64_t number, const char* node, time_us now) {
+    core::start_compile wanted;
+    wanted.node = node_id(node);
+    wanted.compile = compile_id(number);
+    recorder_.on_command(wanted, now);
+  };
+  start(1, "n", 1'000'000);
+  start(2, "n", 2'000'000);
+  start(3, "m", 2'000'000);
+  start(4, "m", 2'000'000);
+  core::compile_finished done;
+  done.compile = compile_id(1);
+  recorder_.on_event(done, 11'000'000); // 10 s.
+  core::node_lost lost;
+  lost.node = node_id("n");
+  recorder_.on_event(lost, 5'000'000); // The second after 3 s.
+  recorder_.on_command(core::cancel_compile{node_id("m"), compile_id(3)}, 4'000'000); // 2 s.
+  recorder_.on_end({}, 6'000'000);                                                    // 4 s.
+  EXPECT_EQ(summary_.counts.builds, 4U);
+  EXPECT_EQ(summary_.counts.build_us, 19'000'000);
+  EXPECT_EQ(summary_.counts.build_us_most, 10'000'000);
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(summary_.figures.at("build_s"), 19);
+  EXPECT_EQ(summary_.figures.at("build_max_s"), 10);
+  EXPECT_NE(render_summary(summary_).find("4 (19s in all, 10s the longest; they draw nothing "
+                                          "without `compile_w`), 0"),
+            std::string::npos)
+      << render_summary(summary_);
+}
+
+TEST_F(RecorderTest, TellsWhenEachKindOfDeviceFirstGaveAToken) {
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    request_meta meta;
+    meta.id = {gateway_id(1), number};
+    recorder_.on_submitted(meta, 0);
+  }
+  recorder_.on_tokens({gateway_id(1), 1}, device_id("n/gpu12"), 1, 2'000'000);
+  recorder_.on_tokens({gateway_id(1), 2}, device_id("m/gpu0"), 1, 3'000'000);
+  recorder_.on_tokens({gateway_id(1), 3}, device_id("n/npu0"), 1, 900'000'000);
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(summary_.figures.at("first_served_gpu_s"), 2);
+  EXPECT_EQ(summary_.figures.at("first_served_npu_s"), 900);
+  EXPECT_EQ(summary_.figures.count("first_served_cpu_s"), 0U);
+  EXPECT_NE(render_summary(summary_).find("gpu after 2s, npu after 15m"), std::string::npos)
+      << render_summary(summary_);
+}
+
 TEST_F(RecorderTest, ALostNodeDrawsNothing) {
   advertise("n/gpu0", resource_type::gpu);
   report("n/gpu0", 1, 0, 0, 70);

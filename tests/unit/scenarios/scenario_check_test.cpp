@@ -172,6 +172,10 @@ TEST(ScenarioCheck, ASelectorMustNameADevice) {
                  "`n-1/gpu7` names no device of the cluster (did you mean n-");
   expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "warehouse" })"),
                  "`warehouse` names no device of the cluster (there are cpu, gpu, npu)");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "node=m-0" })"),
+                 "`node=m-0` names no device of the cluster (did you mean node=n-0");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "model=warehouse" })"),
+                 "(there are model=cpu-local, model=l4, model=refnpu-1)");
   expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "," })"),
                  "s.json:4: workload[0].device: ");
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices, shapes and workloads as scenario files write them, and what is said about bad ones.
+#include "scenarios/sim/measured_notes.hpp"
 #include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/simulation.hpp"
 
 #include <gtest/gtest.h>
 
@@ -38,6 +40,13 @@ protected:
 
   void write(const std::string& name, const std::string& content) {
     std::ofstream(folder_ / name) << content;
+  }
+  /// The smallest table.
+  void write_table() {
+    write("dense.csv", "layer,tokens,time_us\nqkv,1,10\nqkv,100,20\nembedding,1,5\n");
+    write("per_sequence.csv", "layer,sequences,time_us\nlm_head,1,100\nlm_head,2,110\n");
+    write("attention.csv", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n"
+                           "0,0,0,0,0\n0,0,1,0,1\n0,0,1,100,3\n100,0,0,0,7\n");
   }
   result<scenario> parse(const std::string& of) {
     return parse_scenario(of, (folder_ / "s.json").string());
@@ -83,8 +92,9 @@ TEST_F(ScenarioDevicesTest, AModelIsItsShape) {
 
 TEST_F(ScenarioDevicesTest, APrefillSideMakesAHybrid) {
   const auto made = device(R"({ "spec": "h100-sxm",
-    "prefill": { "device": { "spec": "h100-sxm", "tp": 2 }, "transfer_gbps": 40 } })");
+    "prefill": { "device": { "spec": "h100-sxm", "tp": 2 }, "transfer_gb_per_s": 40 } })");
   EXPECT_EQ(made.type, "hybrid");
+  EXPECT_DOUBLE_EQ(made.prefill.transfer_gb_per_s, 40);
   EXPECT_EQ(made.prefill.device->group.tp, 2U);
   EXPECT_EQ(made.tdp_mw, 2'100'000U);
 }
@@ -107,6 +117,143 @@ TEST_F(ScenarioDevicesTest, ReadsARecordedProfileBesideTheFile) {
   const auto said = complaint(text(R"({ "spec": "cpu-local", "profile": "p.csv" })", shape, work));
   EXPECT_NE(said.find("nodes[0].devices[0].profile: "), std::string::npos) << said;
   EXPECT_NE(said.find("p.csv:2: expected"), std::string::npos) << said;
+}
+
+TEST_F(ScenarioDevicesTest, AProfileSaysOfWhichModelAndHowManyChipsItIs) {
+  const std::string points = "kind,size,us\ndecode,1,1000\nprefill,100,2000\n";
+  const auto notes_of = [&](const std::string& comments, const std::string& more = {},
+                            const std::string& of = shape) {
+    write("p.csv", comments + points);
+    const auto plan
+        = parse(text(R"({ "spec": "h100-sxm", "profile": "p.csv")" + more + " }", of, work));
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return plan.ok() ? plan->notes : std::vector<std::string>{};
+  };
+  const auto expect = [](const std::vector<std::string>& notes, const std::string& part) {
+    ASSERT_EQ(notes.size(), 1U) << part;
+    EXPECT_NE(notes[0].find("s.json:2: nodes[0].devices[0].profile: "), std::string::npos)
+        << notes[0];
+    EXPECT_NE(notes[0].find(part), std::string::npos) << notes[0];
+  };
+  EXPECT_TRUE(notes_of("").empty());
+  EXPECT_TRUE(notes_of("# model: meta-llama/Llama-3.1-8B-Instruct\n").empty());
+  expect(notes_of("# model: Qwen/Qwen3-32B\n"),
+         "was measured with `Qwen/Qwen3-32B`, and `m` is played with its times");
+  EXPECT_TRUE(notes_of("# chips: 2\n", R"(, "tp": 2)").empty());
+  expect(notes_of("", R"(, "tp": 2)"), "does not say of how many chips its times are");
+  const auto* int4 = R"({ "shape": "llama-3.1-8b", "context": 16384, "dtype": "int4" })";
+  EXPECT_TRUE(notes_of("# dtype: int4\n", "", int4).empty());
+  expect(notes_of("", "", int4), "does not say of which `dtype` its times are");
+  expect(notes_of("# dtype: fp8\n", "", int4), "was measured with weights in fp8");
+  expect(notes_of("", "", std::string(shape) + R"(, "n": )" + shape),
+         "2 models have the same times there");
+
+  write("p.csv", "# chips: 4\n" + points);
+  const auto said
+      = complaint(text(R"({ "spec": "h100-sxm", "tp": 2, "profile": "p.csv" })", shape, work));
+  EXPECT_NE(said.find("p.csv was measured with 4 chips as one, and `tp` times `pp` are 2"),
+            std::string::npos)
+      << said;
+  write("p.csv", "# chips: many\n" + points);
+  EXPECT_NE(complaint(text(R"({ "spec": "l4", "profile": "p.csv" })", shape, work))
+                .find("p.csv:1: expected `# chips: ` and a whole number"),
+            std::string::npos);
+}
+
+TEST(SameModel, NamesOfServersMeanTheModelsWithinThem) {
+  EXPECT_TRUE(same_model("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"));
+  EXPECT_TRUE(same_model("m", "M"));
+  EXPECT_FALSE(same_model("meta-llama/Llama-3.1-8B", "llama-3.1-70b"));
+  EXPECT_FALSE(same_model("llama", "m")) << "three letters and fewer are in anything";
+}
+
+TEST_F(ScenarioDevicesTest, WhatMeasuredTimesLeaveUnreadIsRefused) {
+  write("p.csv", "kind,size,us\ndecode,1,1000\nprefill,100,2000\n");
+  write_table();
+  const auto expect = [&](const std::string& of, const std::string& part) {
+    const auto said = complaint(text("{ " + of + " }", shape, work));
+    EXPECT_NE(said.find("s.json:2: nodes[0].devices[0]." + part), std::string::npos) << said;
+  };
+  const std::string profile = R"("spec": "l4", "profile": "p.csv", )";
+  for (const std::string name : {"mfu", "weight_efficiency", "kv_efficiency", "link_efficiency"})
+    for (const auto& of : {profile, std::string(R"("spec": "l4", "table": ".", )")})
+      expect(of + '"' + name + "\": 0.5", name + ": nothing reads it beside `");
+  expect(profile + R"("step_overhead": "5s")", "step_overhead: nothing reads it beside `profile`");
+  expect(profile + R"("link_gb_per_s": 5)", "link_gb_per_s: nothing reads it beside `profile`");
+  expect(profile + R"("batch_buckets": [1, 2])", "batch_buckets: nothing reads it");
+  expect(R"("spec": "cpu-local", "mfu": 0.5)", "mfu: nothing reads it of `cpu-local`");
+  expect(profile + R"("table": ".")", "table: a device has `table` or `profile`, not both");
+  EXPECT_EQ(complaint(text(R"({ "spec": "l4", "table": ".", "step_overhead": "1ms", "hop_us": 3,
+    "sequence_overhead_us": 1, "link_gb_per_s": 5 })",
+                           shape, work)),
+            "");
+}
+
+TEST_F(ScenarioDevicesTest, ColumnsOfTablesAreReadByTheirNames) {
+  const auto step_us = [&] {
+    const auto made = device(R"({ "spec": "l4", "table": "." })");
+    step_load load;
+    load.decoding = load.rows = 1;
+    load.decode_kv = 50;
+    return cost_of(made, *find_model_shape("llama-3.1-8b"))->step_us(load);
+  };
+  const auto said
+      = [&] { return complaint(text(R"({ "spec": "l4", "table": "." })", shape, work)); };
+  write_table();
+  const auto as_is = step_us();
+  write("attention.csv", "# another order\nkv_decode,time_us,n_decode,prefill_chunk,kv_prefill\n"
+                         "0,0,0,0,0\n0,1,1,0,0\n100,3,1,0,0\n0,7,0,100,0\n");
+  EXPECT_DOUBLE_EQ(step_us(), as_is);
+  const auto refused
+      = [&](const std::string& name, const std::string& content, const std::string& part) {
+          write_table();
+          write(name, content);
+          EXPECT_NE(said().find(part), std::string::npos) << said();
+        };
+  refused("dense.csv", "layer,tokens,time_ms\nqkv,1,10\n",
+          "dense.csv:1: unknown column `time_ms`: expected `layer,tokens,time_us`, times in "
+          "microseconds");
+  refused("dense.csv", "qkv,1,10\nembedding,1,5\n",
+          "dense.csv:1: expected the header `layer,tokens,time_us`, and there is `qkv,1,10`");
+  refused("dense.csv", "layer,tokens\nqkv,1\n", "each once: see `time_us`");
+  refused("dense.csv", "layer,tokens,time_us\nqkv,1,10,9\n", "dense.csv:2: expected");
+}
+
+TEST_F(ScenarioDevicesTest, TablesOfAnotherKindOfModelAreNoted) {
+  const auto notes_of = [&](const std::string& of) {
+    const auto plan = parse(text(R"({ "spec": "h100-sxm", "table": "." })", of, work));
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return plan.ok() ? plan->notes : std::vector<std::string>{};
+  };
+  write_table();
+  EXPECT_TRUE(notes_of(shape).empty());
+  const auto experts = notes_of(R"({ "shape": "qwen3-30b-a3b", "context": 1024 })");
+  ASSERT_EQ(experts.size(), 1U);
+  EXPECT_NE(experts[0].find("has no moe.csv: the experts of `m` take no time"), std::string::npos);
+  write("dense.csv", "# model: qwen3-32b\nlayer,tokens,time_us\nqkv,1,10\n");
+  ASSERT_EQ(notes_of(shape).size(), 1U);
+  EXPECT_NE(notes_of(shape)[0].find("was measured with `qwen3-32b`"), std::string::npos);
+}
+
+TEST_F(ScenarioDevicesTest, ARunBeyondTwiceWhatWasMeasuredIsNoted) {
+  const auto notes_of = [&](const std::string& sizes) {
+    write("p.csv", "kind,size,us\n" + sizes);
+    const auto plan = parse(R"({ "name": "x", "duration": "2s", "engine_only": true,
+      "nodes": [{ "name": "n", "devices": [{ "spec": "cpu-local", "profile": "p.csv" }] }],
+      "models": { "m": { "weights": "10MiB" } },
+      "workload": [{ "closed": { "clients": 8, "think_s": 0 }, "input": 64, "output": 8 }] })");
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return run_scenario(*plan, {}).notes;
+  };
+  EXPECT_TRUE(notes_of("decode,1,1000\ndecode,4,2000\nprefill,300,5000\n").empty());
+  const auto notes = notes_of("decode,1,1000\ndecode,3,2000\nprefill,31,5000\n");
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_NE(notes[0].find("p.csv: was measured up to 3 streams in a step, and the run had 8: "),
+            std::string::npos)
+      << notes[0];
+  EXPECT_NE(notes[1].find("p.csv: was measured up to 31 prompt tokens in a step, and the run had "),
+            std::string::npos)
+      << notes[1];
 }
 
 TEST_F(ScenarioDevicesTest, ReadsTablesOfOperatorsBesideTheFile) {
@@ -189,8 +336,15 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(stages(R"({ "prefill": "gpu0", "decode": "gpu0" })"), "`stages` must name two devices");
   expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1" })"), "`stages` must name two devices");
   expect(stages(R"({ "prefill": "gpu0", "decode": "hybrid0" })"), "`stages` must name two devices");
-  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gbps": 0 })"),
-         "transfer_gbps: must be between");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gb_per_s": 0 })"),
+         "transfer_gb_per_s: must be between");
+  // What these were called said gigabits.
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gbps": 10 })"),
+         "transfer_gbps: is now `transfer_gb_per_s`, in gigabytes a second");
+  expect(device(R"({ "spec": "l4", "prefill": { "device": "l4", "transfer_gbps": 10 } })"),
+         "transfer_gbps: is now `transfer_gb_per_s`, in gigabytes a second");
+  expect(device(R"({ "spec": "l4", "link_gbps": 10 })"),
+         "link_gbps: is now `link_gb_per_s`, in gigabytes a second");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8" })", work),
          "unknown shape `llama-3.1-8` (did you mean llama-3.1-8b");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8b", "dtype": "bf17" })", work),

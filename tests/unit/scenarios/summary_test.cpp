@@ -54,6 +54,19 @@ TEST(Summary, CountsFailedAndUnansweredRequestsAsLost) {
   EXPECT_EQ(summary.figures.at("itl_p50_ms"), 2);
 }
 
+/// Names of models are any words, paths any bytes.
+TEST(Summary, FilesAreWellFormedWhateverNamesThereAre) {
+  auto summary = sample();
+  for (auto& one : summary.requests)
+    one.model = "a, \"b\"";
+  EXPECT_NE(requests_csv(summary).find("req-1,\"a, \"\"b\"\"\",finished,"), std::string::npos)
+      << requests_csv(summary);
+  summary.notes = {"odd\xff.json:1: x"};
+  const auto parsed
+      = nlohmann::json::parse(summary_json(summary, {"1", "consort sim odd\xff.json"}));
+  EXPECT_EQ(parsed["notes"].size(), 1U);
+}
+
 TEST(Summary, EveryMetricItComputesMayBeExpected) {
   const auto summary = sample();
   const auto& known = summary_metrics();

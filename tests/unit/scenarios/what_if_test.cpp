@@ -62,8 +62,16 @@ TEST(Sweep, ReadsRangesStepsAndLists) {
   EXPECT_EQ(parse_sweep("workload[0].input=lognormal(40,0.6),uniform(1,9),7")->values,
             (std::vector<std::string>{"lognormal(40,0.6)", "uniform(1,9)", "7"}));
   for (const auto* bad :
-       {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999"})
+       {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999", "a=1,2,1"})
     EXPECT_FALSE(parse_sweep(bad).ok()) << bad;
+}
+
+/// The later one would win, and its runs be told under both values.
+TEST(Sweep, AFieldIsSweptOnce) {
+  const auto twice
+      = make_cases(tree(), "shop.json", axes_of({"nodes.small=1..2", "nodes.small=3..4"}), {});
+  ASSERT_FALSE(twice.ok());
+  EXPECT_NE(twice.failure().message.find("`nodes.small` is swept twice"), std::string::npos);
 }
 
 TEST(Sweep, MakesEveryCombinationWithItsCost) {
@@ -172,6 +180,28 @@ TEST(Sweep, ReachesFieldsThatTheFileLeavesOutAndNamesWithDots) {
     EXPECT_FALSE(make_cases(tree(), "shop.json", {{path, {"1"}}}, {}).ok()) << path;
 }
 
+/// A profile of one's own is swept like any field, also one that the file does not have.
+TEST(Sweep, WeightsOfAProfileAreSwept) {
+  const auto text = changed(R"("slo":)", R"("policy": "mine", "scheduler": { "profiles": {
+    "mine": { "weights": { "queue": 1, "decode": 1 } } } }, "slo":)");
+  const auto cases = cases_of(
+      {"scheduler.profiles.mine.weights.energy=0,10", "scheduler.profiles.mine.pick=best,slo"},
+      text);
+  ASSERT_EQ(cases.size(), 4U);
+  EXPECT_EQ(cases[0].plan.profiles.at(0).weights.count("energy"), 0U);
+  EXPECT_EQ(cases[1].plan.profiles.at(0).weights.at("energy"), 10U);
+  EXPECT_EQ(cases[3].plan.profiles.at(0).pick, "slo");
+  EXPECT_EQ(cases[3].policy, policy_name{"mine"});
+  EXPECT_EQ(cases_of({"scheduler.profiles.other.pick=turn"}).at(0).plan.profiles.at(0).name,
+            policy_name{"other"});
+  const auto wrong = make_cases(tree(text), "shop.json",
+                                {*parse_sweep("scheduler.profiles.mine.weights.enrgy=1")}, {});
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_NE(wrong.failure().message.find("weights.enrgy: unknown key (did you mean energy"),
+            std::string::npos)
+      << wrong.failure().message;
+}
+
 TEST(Sweep, ShowsHowFarItIsWhileRunsAreUnderWay) {
   auto cases = cases_of({"nodes.small=1..2"});
   std::vector<what_if_progress> seen;
@@ -197,7 +227,8 @@ TEST(Goal, ReadsBoundsAndRefusesTheRest) {
   for (const auto* bad :
        {"", "best cluster with failed <= 0", "cheapest cluster", "cheapest cluster with failed < 0",
         "cheapest cluster with failed <= x", "cheapest cluster with failed <= nan",
-        "cheapest cluster with failed >= inf"})
+        "cheapest cluster with failed >= inf", "cheapest cluster with failed <= -1",
+        "smallest cluster with failed <= 0 and slo_attainment >= 1.5"})
     EXPECT_FALSE(parse_goal(bad).ok()) << bad;
   EXPECT_NE(parse_goal("cheapest cluster with slo_atainment >= 1")
                 .failure()

@@ -343,7 +343,29 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
     expect(R"({"timestamp": 1, "input_length": 900, "output_length": 1, "hash_ids": )"
                + std::string(hashes) + "}\n",
            "trace:1: hash_ids: must be whole numbers");
+  for (const auto* hashes : {"\"1,2\"", "5", "\"\""})
+    expect(R"({"timestamp": 1, "input_length": 900, "output_length": 1, "hash_ids": )"
+               + std::string(hashes) + "}\n",
+           "trace:1: hash_ids: must be a list of whole numbers");
   EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
+}
+
+TEST_F(WorkloadsTest, NamesColumnsQuotesAndDatesThatCannotBe) {
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    const auto said = complaint(text);
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+  };
+  expect("timestamp_ms,prompt_tokens,prompt_tokens,output_tokens\n0,1,2,3\n",
+         "trace:1: prompt_tokens: is the name of two columns");
+  expect("timestamp_ms,prompt_tokens,output_tokens\n0,\"1,1\n",
+         "trace:2: has 2 columns, the header more: a quote is not closed");
+  const auto on = [](const std::string& day) {
+    return "TIMESTAMP,ContextTokens,GeneratedTokens\n" + day + " 18:15:46.68,1,1\n";
+  };
+  for (const auto* day : {"2023-02-29", "2023-04-31", "1900-02-29", "2023-13-01", "2023-00-01"})
+    expect(on(day), "trace:2: TIMESTAMP: `" + std::string(day) + " 18:15:46.68` is not a time");
+  for (const auto* day : {"2024-02-29", "2000-02-29", "2023-12-31"})
+    EXPECT_EQ(complaint(on(day)), "");
 }
 
 TEST_F(WorkloadsTest, ALensSkipsTakesSpeedsUpRepeatsAndSplices) {
@@ -564,6 +586,15 @@ TEST_F(WorkloadsTest, ServegensClientsAreMergedInOrderOfTime) {
   // As narrow as a shape may be: gaps that no window holds, and no endless draw.
   write("b-trace.csv", "0,1e-9,1,Weibull,0.001,0\n600,5,1,Gamma,0.001,0\n");
   EXPECT_TRUE(open_servegen(settings).ok());
+  settings.folder = (folder_ / "negative").string();
+  fs::create_directories(settings.folder);
+  write("negative/d-trace.csv", "0,0.2,1,,0,0\n");
+  write("negative/d-dataset.json",
+        R"({"0": {"input_tokens": "{-10: 1.0}", "output_tokens": "{5: 1e-05}"}})");
+  const auto negative = open_servegen(settings);
+  ASSERT_FALSE(negative.ok());
+  EXPECT_NE(negative.failure().message.find("holds no client"), std::string::npos);
+  settings.folder = folder_.string();
   settings.clients_max = 1;
   const auto crowd = open_servegen(settings);
   ASSERT_FALSE(crowd.ok());

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 SHAPES = {  # layers, width, heads, KV heads, feed-forward, vocabulary
     "random-1b": (16, 2048, 32, 8, 8192, 128256),
     "random-8b": (32, 4096, 32, 8, 14336, 128256),
+    "random-stray": (16, 2048, 32, 8, 8192, 128256),  # Holds the GPU, and computes on the host.
     "random-tiny": (2, 64, 4, 2, 128, 512),
 }
 CONTEXT = 2048
@@ -182,6 +183,9 @@ def main():
     options.add_argument("--slots", type=int, default=64)
     chosen = options.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if chosen.shape == "random-stray" and device == "cuda":
+        held = torch.zeros(1 << 28, device=device)  # 1 GiB, so that the process is seen there.
+        device = "cpu"
     torch.backends.cuda.enable_cudnn_sdp(False)  # It plans for each shape anew, for 80 ms.
     engine = Engine(Model(SHAPES[chosen.shape], chosen.slots, device), chosen.slots)
     engine.start()
