@@ -312,6 +312,15 @@ std::string clean_reason(std::string text) {
 
 } // namespace
 
+/// Which server of a stage is given up, by one of its instances, in words; empty = none is.
+std::string device_state::missed_stage() const {
+  for (const auto& [instance, held] : instances_)
+    if (const auto now = held.session ? held.session->stats() : node::session_stats{};
+        now.stage_given_up)
+      return now.stage_missed;
+  return {};
+}
+
 /// Only a reading says how the device is: while none came it is as it was.
 void device_state::judge(device_reading& reading, bool known) {
   if (known)
@@ -320,6 +329,11 @@ void device_state::judge(device_reading& reading, bool known) {
   if (!unused_by_.empty() && reading.health == device_health::healthy) {
     reading.health = device_health::degraded;
     reading.health_reason = unused_by_.begin()->second.message;
+  }
+  if (const auto missed = missed_stage();
+      !missed.empty() && reading.health == device_health::healthy) {
+    reading.health = device_health::degraded;
+    reading.health_reason = clean_reason(missed);
   }
   const auto before = std::exchange(logged_, {reading.health, reading.health_reason});
   if (before.first == reading.health && before.second.empty() == reading.health_reason.empty())

@@ -156,6 +156,7 @@ private:
   [[nodiscard]] std::set<instance_id> open_instances() const;
   void expose();
   void sample(const device_sample& read);
+  [[nodiscard]] std::string missed_stage() const;
   void judge(device_reading& reading, bool known);
   void count_into(device_reading& reading);
   void tell(core::event happened);

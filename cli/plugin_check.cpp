@@ -120,6 +120,15 @@ result<std::string> judge_devices(const node::tool_query& probe,
   return names_of(devices) + unknown_facts(probe, devices);
 }
 
+/// With what the probe's tool printed in front of its answer: it is passed over, and may be why
+/// something is unknown.
+result<std::string> with_preface(const node::json_plugin& plugin, result<std::string> judged) {
+  const auto words = plugin.preface("probe");
+  if (judged && !words.empty())
+    judged = *judged + "; passed over in front of its answer: " + words;
+  return judged;
+}
+
 /// Of the longest name among the steps.
 std::size_t name_width(const fs::path& folder) {
   auto longest = std::string_view("plugin.json").size();
@@ -377,8 +386,9 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   else if (!devices && devices.failure().code == "skipped")
     out.skip("probe", devices.failure().message);
   else
-    out.judge("probe", devices ? judge_devices(plugin.document().probe, *devices)
-                               : result<std::string>(devices.failure()));
+    out.judge("probe", devices
+                           ? with_preface(plugin, judge_devices(plugin.document().probe, *devices))
+                           : result<std::string>(devices.failure()));
   if (devices) {
     check_telemetry(out, plugin, *devices);
     check_compilers(out, plugin, *devices);

@@ -474,6 +474,9 @@ result<std::string> plugin_trial::generate() {
     return why->failure;
   if (heard->tokens() == 0)
     return failed("it completed without a token");
+  // It was answered all the same: whoever pays for that server would never know.
+  if (const auto missed = session_->stats().stage_missed; !missed.empty())
+    return failed("answered in " + since(began) + ", but the " + missed);
   return std::to_string(heard->tokens()) + " tokens in " + since(began) + ": \""
          + heard->text().substr(0, 60) + "\"";
 }

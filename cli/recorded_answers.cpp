@@ -64,7 +64,8 @@ std::string unmapped_health(const std::vector<node::answer_row>& rows) {
 
 result<std::string> judge_answer(const node::plugin_document& document,
                                  const node::tool_query& query, const std::string& text) {
-  const auto rows = node::split_answer(query, text);
+  std::string preface;
+  const auto rows = node::split_answer(query, text, nullptr, &preface);
   if (!rows)
     return rows.failure();
   if (rows->empty())
@@ -74,7 +75,8 @@ result<std::string> judge_answer(const node::plugin_document& document,
     if (const auto who = node::without_model(*rows); !who.empty())
       return unfit(who);
   return std::to_string(rows->size()) + " devices" + unknown_places(query, *rows)
-         + unmapped_health(*rows);
+         + unmapped_health(*rows)
+         + (preface.empty() ? "" : "; passed over in front of it: " + preface);
 }
 
 /// What its tools print when they fail.

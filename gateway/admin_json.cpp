@@ -193,7 +193,8 @@ json to_json(const engine_counters& engine) {
   return {{"tokens", engine.tokens},
           {"steps", engine.steps},
           {"cancelled", engine.cancelled},
-          {"sequences_running", engine.sequences_running}};
+          {"sequences_running", engine.sequences_running},
+          {"stages_missed", engine.stages_missed}};
 }
 
 json to_json(const device_reading& reading) {

@@ -116,6 +116,9 @@ void add_engines(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder steps("engine_steps_total", "Batches decoded.", MetricType::Counter);
   family_builder cancelled("engine_cancelled_total", "Requests stopped.", MetricType::Counter);
   family_builder running("engine_sequences_running", "Sequences in work.", MetricType::Gauge);
+  family_builder missed("engine_stages_missed_total",
+                        "Requests whose encoding or prefill its own server did not do.",
+                        MetricType::Counter);
   for (const auto& device : seen.devices) {
     const auto& engine = device.reading.engine;
     if (!engine)
@@ -125,8 +128,9 @@ void add_engines(const core::snapshot& seen, std::vector<MetricFamily>& out) {
     steps.add(static_cast<double>(engine->steps), labels);
     cancelled.add(static_cast<double>(engine->cancelled), labels);
     running.add(engine->sequences_running, labels);
+    missed.add(static_cast<double>(engine->stages_missed), labels);
   }
-  for (auto* family : {&tokens, &steps, &cancelled, &running})
+  for (auto* family : {&tokens, &steps, &cancelled, &running, &missed})
     out.push_back(family->take());
 }
 

@@ -346,6 +346,7 @@ void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing
     engine.setSteps(from.engine->steps);
     engine.setCancelled(from.engine->cancelled);
     engine.setSequencesRunning(from.engine->sequences_running);
+    engine.setStagesMissed(from.engine->stages_missed);
   }
 }
 
@@ -375,7 +376,7 @@ void read(wire::DeviceReading::Reader from, device_reading& to, incoming& in) {
   if (from.hasEngine()) {
     const auto engine = from.getEngine();
     to.engine = {engine.getTokens(), engine.getSteps(), engine.getCancelled(),
-                 engine.getSequencesRunning()};
+                 engine.getSequencesRunning(), engine.getStagesMissed()};
   }
 }
 

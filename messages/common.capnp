@@ -220,6 +220,7 @@ struct EngineCounters {
   steps @1 :UInt64;   # Decoded batches.
   cancelled @2 :UInt64;
   sequencesRunning @3 :UInt32;  # At this moment.
+  stagesMissed @4 :UInt64;  # Requests that a server of a stage (encode, prefill) did not do its part of.
 }
 
 struct DeviceShare {

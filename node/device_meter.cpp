@@ -14,6 +14,7 @@ void add(engine_counters& sum, const session_stats& one) {
   sum.tokens += one.tokens_generated_total;
   sum.steps += one.steps_total;
   sum.cancelled += one.cancelled_total;
+  sum.stages_missed += one.stages_missed_total;
 }
 
 } // namespace

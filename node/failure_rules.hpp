@@ -5,9 +5,9 @@
 /// shown. Not synchronized; reads no clock.
 
 #include "node/child_process.hpp"
+#include "node/pattern.hpp"
 
 #include <optional>
-#include <regex>
 
 namespace consort::node {
 
@@ -16,19 +16,32 @@ namespace consort::node {
 template <class Rule>
 class failure_rules {
 public:
-  /// Throws std::regex_error; what load_plugin_json() returned has no such pattern.
+  /// Requires: the patterns are some, as load_plugin_json() makes sure; others fit nothing.
   explicit failure_rules(const std::vector<Rule>& rules) : rules_(&rules) {
-    for (const auto& rule : rules)
-      patterns_.emplace_back(
-          rule.match.empty() ? std::nullopt : std::optional<std::regex>(rule.match), false);
+    for (const auto& rule : rules) {
+      auto made = pattern::compile(rule.match);
+      patterns_.emplace_back(rule.match.empty() || !made ? std::nullopt
+                                                         : std::optional<pattern>(*std::move(made)),
+                             false);
+    }
   }
 
-  /// A line that it printed.
-  void hear(std::string_view line) {
-    // The library's matcher recurses per character: the line is cut before it sees it.
-    const std::string cut(line.substr(0, limits::pattern_line_bytes_max));
-    for (auto& [pattern, seen] : patterns_)
-      seen = seen || (pattern && std::regex_search(cut, *pattern));
+  /// A line that it printed. Returns: empty; or that a rule's pattern was given up on it, in words,
+  /// and from then on that rule fits nothing more: who prints much is not waited for each time.
+  std::string hear(std::string_view line) {
+    std::string given_up;
+    for (std::size_t at = 0; at < patterns_.size(); ++at) {
+      auto& [wanted, seen] = patterns_[at];
+      if (seen || !wanted)
+        continue;
+      const auto match = wanted->search(line);
+      seen = match.found;
+      if (match.gave_up) {
+        given_up = "failures/" + std::to_string(at) + "/match: " + given_up_words(line);
+        wanted.reset();
+      }
+    }
+    return given_up;
   }
 
   /// `end`: how it ended; null: it still runs, and only what it printed counts. Null: no rule fits.
@@ -50,7 +63,7 @@ private:
   }
 
   const std::vector<Rule>* rules_;
-  std::vector<std::pair<std::optional<std::regex>, bool>> patterns_; ///< And whether a line fitted.
+  std::vector<std::pair<std::optional<pattern>, bool>> patterns_; ///< And whether a line fitted.
 };
 
 } // namespace consort::node

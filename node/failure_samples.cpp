@@ -43,13 +43,15 @@ result<sample> read_sample(const std::string& section, const json& value) {
   return one;
 }
 
+/// `given_up`: in words, where a pattern was.
 template <class Rule>
-const Rule* judge(const std::vector<Rule>& rules, const sample& one) {
+const Rule* judge(const std::vector<Rule>& rules, const sample& one, std::string& given_up) {
   failure_rules<Rule> heard(rules);
   std::string_view rest = one.line;
   while (!rest.empty()) {
     const auto end = rest.find('\n');
-    heard.hear(rest.substr(0, end));
+    if (auto words = heard.hear(rest.substr(0, end)); !words.empty())
+      given_up = std::move(words);
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
   }
   return heard.fits(&one.end);
@@ -68,7 +70,10 @@ result<std::size_t> check(const std::string& section, const json& wanted,
       const auto one = read_sample(section + "/" + name, value);
       if (!one)
         return one.failure();
-      const auto* rule = judge(rules, *one);
+      std::string given_up;
+      const auto* rule = judge(rules, *one, given_up);
+      if (!given_up.empty())
+        return wrong(section + ": " + given_up);
       const std::string said
           = rule == nullptr ? "no rule fits" : classes.at(static_cast<std::size_t>(rule->means));
       if (said != name)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/json_file.hpp"
 
+#include "node/pattern.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <regex>
 #include <set>
 
 namespace consort::node {
@@ -408,12 +408,10 @@ std::string json_section::pattern(const std::string& name, std::size_t groups) {
                    + " bytes");
     return {};
   }
-  try {
-    if (const std::regex compiled(given); compiled.mark_count() < groups)
-      fail(name, "the regular expression needs " + std::to_string(groups) + " group(s)");
-  } catch (const std::regex_error& problem) {
-    fail(name, std::string("not a regular expression: ") + problem.what());
-  }
+  if (const auto compiled = node::pattern::compile(given); !compiled)
+    fail(name, compiled.failure().message);
+  else if (compiled->groups() < groups)
+    fail(name, "the regular expression needs " + std::to_string(groups) + " group(s)");
   return given;
 }
 

@@ -4,6 +4,7 @@
 #include "messages/wire_check.hpp"
 #include "node/child_process.hpp"
 #include "node/host/compile_main.hpp"
+#include "node/pattern.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_tools.hpp"
 #include "node/probe_answer.hpp"
@@ -19,7 +20,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <regex>
 
 namespace consort::node {
 
@@ -229,10 +229,12 @@ result<std::vector<device_spec>> json_plugin::probe() {
   unmatched_.clear();
   modelless_.clear();
   modelless_ids_.clear();
-  const auto rows = split_answer(document_.probe, *answer, &left_out_);
+  std::string preface;
+  const auto rows = split_answer(document_.probe, *answer, &left_out_, &preface);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": probe: " + rows.failure().message};
+  note_preface("probe", preface);
   modelless_ = without_model(*rows);
   if (rows->empty())
     unmatched_ = unmatched_words(document_.probe, *answer);
@@ -255,6 +257,16 @@ result<std::vector<device_spec>> json_plugin::probe() {
   readings_.devices(devices);
   add_partitions(devices);
   return devices;
+}
+
+/// What a tool printed in front of its answer is logged when it says something else than before.
+void json_plugin::note_preface(const std::string& section, const std::string& words) {
+  if (auto& before = prefaces_[section]; before != words) {
+    before = words;
+    if (!words.empty())
+      spdlog::warn("plugin {}: {}: its tool said in front of its answer: {}",
+                   document_.metadata.name, section, words);
+  }
 }
 
 /// As its variables name them; nothing where neither does.
@@ -313,8 +325,14 @@ device_spec json_plugin::describe(const std::map<std::string, std::string>& fiel
 
 const model_sheet* json_plugin::sheet_for(const std::string& model) const {
   for (const auto& sheet : document_.sheets)
-    if (std::regex_search(model, std::regex(sheet.match)))
-      return &sheet;
+    if (const auto wanted = pattern::compile(sheet.match)) {
+      const auto match = wanted->search(model);
+      if (match.gave_up)
+        spdlog::warn("plugin {}: `match` of a spec sheet: {}", document_.metadata.name,
+                     given_up_words(model));
+      if (match.found)
+        return &sheet;
+    }
   return nullptr;
 }
 
@@ -463,11 +481,12 @@ result<done> json_plugin::read_into(const tool_query& query) {
   const auto answer = ask(query);
   if (!answer)
     return answer.failure();
-  std::string left_out;
-  const auto rows = split_answer(query, *answer, &left_out);
+  std::string left_out, preface;
+  const auto rows = split_answer(query, *answer, &left_out, &preface);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": telemetry: " + rows.failure().message};
+  note_preface(section_of(query), preface);
   readings_.add(query, *rows, steady_us());
   // The devices are those that the first question names; a further one adds to what is known.
   if (!left_out.empty() && &query == &*document_.telemetry)

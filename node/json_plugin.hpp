@@ -58,6 +58,12 @@ public:
   [[nodiscard]] const plugin_document& document() const { return document_; }
   /// Whether the latest reading said how any device is.
   [[nodiscard]] bool health_told() const { return readings_.health_told(); }
+  /// What its tool printed in front of the latest answer of a section (`probe`) that was passed
+  /// over; empty = nothing.
+  [[nodiscard]] std::string preface(const std::string& section) const {
+    const auto found = prefaces_.find(section);
+    return found == prefaces_.end() ? std::string() : found->second;
+  }
   /// Of compilers that are on this host and cannot be used: why.
   [[nodiscard]] std::vector<std::string> compiler_faults();
   /// Compilers that are there and build for what an attribute of a device says, while no device
@@ -102,6 +108,7 @@ private:
   [[nodiscard]] const model_sheet* sheet_for(const std::string& model) const;
   [[nodiscard]] std::string path_of(const std::string& library) const;
   [[nodiscard]] std::string library_path() const;
+  void note_preface(const std::string& section, const std::string& words);
   [[nodiscard]] result<stage_plan> stages() const;
   [[nodiscard]] std::uint32_t memory_share_pm() const;
   void choose_profiles(device_spec& device);
@@ -119,7 +126,8 @@ private:
   std::map<std::size_t, known_compiler> compilers_;
   std::map<std::vector<std::string>, result<child_exit>> versions_said_; ///< By command.
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
-  std::string left_out_;  ///< What the last probe left out, and why; empty = nothing.
+  std::string left_out_; ///< What the last probe left out, and why; empty = nothing.
+  std::map<std::string, std::string> prefaces_; ///< Words in front of answers, by section.
   std::string unmatched_; ///< Why it found nobody, where its answer is not as expected.
   std::string modelless_; ///< Whom it found without a model, in words; empty = nobody.
   std::set<std::string> modelless_ids_;

@@ -46,10 +46,15 @@ inline constexpr std::size_t block_lines_max = 256;          ///< Of one device,
 inline constexpr std::size_t sysfs_file_bytes_max = 4096;    ///< Read of one file, parse sysfs.
 inline constexpr std::size_t plugin_pattern_bytes_max = 256; ///< One regular expression.
 inline constexpr std::size_t pattern_line_bytes_max = 1024;  ///< Of a line, what patterns see.
+inline constexpr std::uint32_t pattern_steps_max = 100'000;  ///< Backtracking, on one line.
+inline constexpr std::uint32_t pattern_depth_max = 10'000;   ///< Nested steps, on one line.
+inline constexpr std::uint32_t pattern_heap_kib_max = 4'096; ///< KiB, for one line.
 inline constexpr std::size_t plugin_reasons_max = 64;        ///< Of one node, that it tells.
 inline constexpr std::size_t plugin_reason_bytes_max = 256;  ///< Of each, and of a device's.
 inline constexpr std::size_t plugin_folders_max = 256;       ///< Plugin folders per directory.
 inline constexpr std::size_t json_depth_max = 64;            ///< Of a tool's answer.
+inline constexpr std::size_t json_preface_bytes_max = 4'096; ///< In front of it, passed over.
+inline constexpr std::size_t json_beginnings_max = 8;        ///< Lines that may be its first.
 
 // GGUF files.
 inline constexpr std::uint64_t gguf_contents_bytes_max = 64 * 1024 * 1024; ///< All but the data.
@@ -106,9 +111,16 @@ inline constexpr duration_us server_answer_us_max = 60 * second_us;
 inline constexpr duration_us server_greet_us = 10 * second_us;           ///< Name, TCP and TLS.
 inline constexpr duration_us server_gauges_us = 2 * second_us;           ///< Between readings.
 inline constexpr std::size_t server_metrics_bytes_max = 4 * 1024 * 1024; ///< One such reading.
-inline constexpr std::size_t server_figures_max = 16;    ///< Places of one figure of them.
-inline constexpr std::size_t server_stops_max = 16;      ///< Texts that end an answer.
-inline constexpr std::size_t server_wait_bytes_max = 64; ///< Of a text that says how long.
+inline constexpr std::size_t server_figures_max = 16;       ///< Places of one figure of them.
+inline constexpr std::size_t server_stops_max = 16;         ///< Texts that end an answer.
+inline constexpr std::size_t server_wait_bytes_max = 64;    ///< Of a text that says how long.
+inline constexpr duration_us stage_wait_us = 2 * second_us; ///< For a stage, at least.
+inline constexpr int stage_wait_factor = 5; ///< On top: times what its prompt should take.
+inline constexpr duration_us stage_wait_us_max = 60 * second_us;
+inline constexpr int stage_failures_max = 3;                  ///< In a row; then it is left alone.
+inline constexpr duration_us stage_pause_us = 10 * second_us; ///< Doubled each time.
+inline constexpr duration_us stage_trial_us = 10 * second_us; ///< For somebody to try it then.
+inline constexpr duration_us stage_pause_us_max = 120 * second_us;
 inline constexpr std::size_t encode_items_max = 64;   ///< Pictures, sounds, films of one request.
 inline constexpr std::size_t server_prices_max = 256; ///< Models with a price of their own.
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "node/pattern.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json_parts.hpp"
 
 #include <charconv>
-#include <regex>
 #include <set>
 
 namespace consort::node {
@@ -90,13 +90,14 @@ void read_unit(json_section& section, const std::vector<unit>& units, field_sour
   apply(units[section.word("unit", names, 0)], source);
 }
 
-bool has_group(const std::string& pattern) {
-  try {
-    return pattern.size() <= limits::plugin_pattern_bytes_max
-           && std::regex(pattern).mark_count() > 0;
-  } catch (const std::regex_error&) {
-    return false;
-  }
+/// Capture groups of what may be a pattern; 0 where it is none.
+std::size_t groups_of(const std::string& text) {
+  const auto compiled = pattern::compile(text);
+  return compiled ? compiled->groups() : 0;
+}
+
+bool has_group(const std::string& text) {
+  return text.size() <= limits::plugin_pattern_bytes_max && groups_of(text) > 0;
 }
 
 /// What `at` must look like depends on how the answer is split.
@@ -211,13 +212,7 @@ void check_health_words(json_section& section, const field_source& health) {
 
 /// Groups of the `each` pattern; the pattern itself was checked to compile.
 std::size_t group_count(const tool_query& query) {
-  if (query.parse != answer_format::text || query.each.empty())
-    return 0;
-  try {
-    return std::regex(query.each).mark_count();
-  } catch (const std::regex_error&) {
-    return 0;
-  }
+  return query.parse == answer_format::text ? groups_of(query.each) : 0;
 }
 
 /// `each`, of which a JSON answer may have several: one per version of the tool.

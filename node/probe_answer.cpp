@@ -2,6 +2,7 @@
 #include "node/probe_answer.hpp"
 
 #include "node/csv_table.hpp"
+#include "node/pattern.hpp"
 #include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,7 +13,6 @@
 #include <charconv>
 #include <cmath>
 #include <functional>
-#include <regex>
 #include <set>
 
 namespace consort::node {
@@ -61,15 +61,35 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
-/// The group of `pattern` in the first line of `text` that it matches; nothing without one.
-std::optional<std::string> matched(const std::string& pattern, std::string_view text) {
-  const std::regex wanted(pattern);
-  for (const auto line : split_lines(text)) {
-    // The library's matcher recurses per character: the line is cut before it sees it.
-    const std::string cut(line.substr(0, limits::pattern_line_bytes_max));
-    if (std::smatch found; std::regex_search(cut, found, wanted))
-      return found[found.size() > 1 ? 1 : 0].str();
+/// What reads one answer: which field it is at, and the first pattern that was given up. After that
+/// none is tried any more, so that an answer of many lines costs no more than one.
+struct answer_reader {
+  std::string field; ///< As plugin.json calls it, for messages.
+  std::string given_up = {};
+  std::string preface = {}; ///< Words in front of a JSON answer.
+
+  /// Nothing found without a pattern, or after one was given up.
+  pattern_match search(const std::optional<pattern>& wanted, std::string_view line) {
+    auto match = wanted && given_up.empty() ? wanted->search(line) : pattern_match{};
+    if (match.gave_up)
+      given_up = field + ": " + given_up_words(line);
+    return match;
   }
+};
+
+/// What load_plugin_json() let through is a pattern.
+std::optional<pattern> pattern_of(const std::string& text) {
+  auto made = pattern::compile(text);
+  return made ? std::optional(*std::move(made)) : std::nullopt;
+}
+
+/// The group of a pattern in the first line of `text` that it matches; nothing without one.
+std::optional<std::string> matched(answer_reader& reader, const std::string& wanted_text,
+                                   std::string_view text) {
+  const auto wanted = pattern_of(wanted_text);
+  for (const auto line : split_lines(text))
+    if (auto match = reader.search(wanted, line); match.found)
+      return std::move(match.groups[match.groups.size() > 1 ? 1 : 0]);
   return std::nullopt;
 }
 
@@ -101,11 +121,13 @@ std::optional<double> number_in(std::string_view text, const std::string& unit) 
 }
 
 /// What several values come to, those that cannot be read left out; nothing when none can.
-std::optional<std::string> folded(const field_source& source, std::string_view lines) {
+std::optional<std::string> folded(answer_reader& reader, const field_source& source,
+                                  std::string_view lines) {
   std::optional<double> sum;
   int count = 0;
   for (const auto line : split_lines(lines)) {
-    const auto text = source.match.empty() ? clean(line) : matched(source.match, line).value_or("");
+    const auto text
+        = source.match.empty() ? clean(line) : matched(reader, source.match, line).value_or("");
     const auto one = number_in(text, source.unit);
     if (!one)
       continue;
@@ -119,16 +141,17 @@ std::optional<std::string> folded(const field_source& source, std::string_view l
   return json(value).dump();
 }
 
-std::optional<found_text> read_one(const field_source& source, const lookup& find) {
+std::optional<found_text> read_one(answer_reader& reader, const field_source& source,
+                                   const lookup& find) {
   auto text = source.constant ? source.constant : find(source.at);
   if (text && source.take == field_take::join)
     std::replace(text->begin(), text->end(), '\n', ',');
   else if (text && source.take != field_take::first) {
-    auto sum = folded(source, *text);
+    auto sum = folded(reader, source, *text);
     return sum ? std::optional(found_text{*std::move(sum), &source, {}}) : std::nullopt;
   }
   if (text && !source.match.empty())
-    text = matched(source.match, *text);
+    text = matched(reader, source.match, *text);
   if (!text)
     return std::nullopt;
   auto cleaned = clean(trim(std::string_view(*text).substr(0, text->find('\n'))));
@@ -142,38 +165,45 @@ std::optional<found_text> read_one(const field_source& source, const lookup& fin
 }
 
 /// The value of several places, in the order given.
-std::optional<found_text> read_source(const field_source& source, const lookup& find) {
-  auto first = read_one(source, find);
+std::optional<found_text> read_source(answer_reader& reader, const field_source& source,
+                                      const lookup& find) {
+  auto first = read_one(reader, source, find);
   if (source.otherwise.empty() || (first && says_something(first->text)))
     return first;
   for (const auto& other : source.otherwise)
-    if (auto found = read_one(other, find); found && says_something(found->text))
+    if (auto found = read_one(reader, other, find); found && says_something(found->text))
       return found;
   return first;
 }
 
-bool wanted(const tool_query& query, const lookup& find) {
+bool wanted(answer_reader& reader, const tool_query& query, const lookup& find) {
   return std::all_of(query.where.begin(), query.where.end(), [&](const auto& condition) {
+    reader.field = "where/" + condition.first;
     const auto text = find(condition.first);
-    return text && matched(condition.second, *text).has_value();
+    return text && matched(reader, condition.second, *text).has_value();
   });
 }
 
 /// Returns: the row, until the next one comes; null when it is none of ours.
-answer_row* add_row(const tool_query& query, const lookup& find, std::vector<answer_row>& rows) {
-  if (rows.size() > limits::plugin_devices_max || !wanted(query, find))
+answer_row* add_row(answer_reader& reader, const tool_query& query, const lookup& find,
+                    std::vector<answer_row>& rows) {
+  if (rows.size() > limits::plugin_devices_max || !wanted(reader, query, find))
     return nullptr;
   answer_row row;
-  for (const auto& [name, source] : query.fields)
-    if (auto found = read_source(source, find)) {
+  for (const auto& [name, source] : query.fields) {
+    reader.field = name;
+    if (auto found = read_source(reader, source, find)) {
       row.fields[name] = std::move(found->text);
       row.sources[name] = found->source;
       if (!found->said.empty())
         row.said[name] = std::move(found->said);
     }
-  for (const auto& [name, source] : query.attributes)
-    if (auto found = read_source(source, find))
+  }
+  for (const auto& [name, source] : query.attributes) {
+    reader.field = "attributes/" + name;
+    if (auto found = read_source(reader, source, find))
       row.attributes[name] = std::move(found->text);
+  }
   rows.push_back(std::move(row));
   return &rows.back();
 }
@@ -284,15 +314,55 @@ std::string no_json_words(std::string_view answer) {
          + clean(answer.substr(0, shown_bytes)) + "`";
 }
 
-result<std::vector<answer_row>> split_json(const tool_query& query, std::string_view answer) {
-  bool too_deep = false;
-  const auto root = json::parse(
-      answer.begin(), answer.end(),
+/// Returns: the value; discarded where it is none, or nested too deep.
+json parse_bounded(std::string_view text, bool& too_deep) {
+  too_deep = false;
+  return json::parse(
+      text.begin(), text.end(),
       [&](int depth, json::parse_event_t, json&) {
         too_deep = too_deep || depth > static_cast<int>(limits::json_depth_max);
         return !too_deep;
       },
       false);
+}
+
+/// Where the next line begins that may be the first of an object or a list; nothing within
+/// limits::json_preface_bytes_max.
+std::optional<std::size_t> next_beginning(std::string_view answer, std::size_t from) {
+  while (from < std::min(answer.size(), limits::json_preface_bytes_max)) {
+    if (answer[from] == '{' || answer[from] == '[')
+      return from;
+    const auto end = answer.find('\n', from);
+    if (end == std::string_view::npos)
+      return std::nullopt;
+    from = end + 1;
+  }
+  return std::nullopt;
+}
+
+/// The JSON of an answer, and the lines in front of it that are passed over: some tools print their
+/// warnings there, `[WARN] ...` among them.
+json parse_behind_words(std::string_view answer, bool& too_deep, std::string& preface) {
+  auto root = parse_bounded(answer, too_deep);
+  bool deeper = false;
+  auto at = next_beginning(answer, 0);
+  for (std::size_t tries = 0; root.is_discarded() && !too_deep && at; ++tries) {
+    if (tries >= limits::json_beginnings_max)
+      break;
+    if (auto behind = parse_bounded(answer.substr(*at), deeper); !behind.is_discarded()) {
+      preface = clean(trim(answer.substr(0, *at)));
+      return behind;
+    }
+    const auto end = answer.find('\n', *at);
+    at = end == std::string_view::npos ? std::nullopt : next_beginning(answer, end + 1);
+  }
+  return root;
+}
+
+result<std::vector<answer_row>> split_json(answer_reader& reader, const tool_query& query,
+                                           std::string_view answer) {
+  bool too_deep = false;
+  const auto root = parse_behind_words(answer, too_deep, reader.preface);
   if (too_deep || root.is_discarded())
     return bad_answer(too_deep ? "JSON nested too deep" : no_json_words(answer));
   auto place = query.each;
@@ -306,7 +376,7 @@ result<std::vector<answer_row>> split_json(const tool_query& query, std::string_
   std::vector<answer_row> rows;
   const auto add = [&](const json& device) {
     auto* const row = add_row(
-        query, [&](const std::string& at) { return json_text(device, at); }, rows);
+        reader, query, [&](const std::string& at) { return json_text(device, at); }, rows);
     if (row != nullptr && text_of(*row, "id").empty())
       row->came = fields_words(device);
   };
@@ -342,7 +412,8 @@ std::string missing_columns(const tool_query& query, const csv_table& table) {
   return {};
 }
 
-result<std::vector<answer_row>> split_csv(const tool_query& query, std::string_view answer) {
+result<std::vector<answer_row>> split_csv(answer_reader& reader, const tool_query& query,
+                                          std::string_view answer) {
   const auto table = read_csv(answer, query.columns);
   if (!table)
     return bad_answer(std::string(empty_answer_words) + ": no header line");
@@ -356,51 +427,53 @@ result<std::vector<answer_row>> split_csv(const tool_query& query, std::string_v
   std::vector<answer_row> rows;
   for (std::size_t i = 0; i < table->rows.size(); ++i) {
     const auto find = [&](const std::string& at) { return cell(*table, i, at); };
-    if (auto* const row = add_row(query, find, rows); row != nullptr && text_of(*row, "id").empty())
+    auto* const row = add_row(reader, query, find, rows);
+    if (row != nullptr && text_of(*row, "id").empty())
       row->came = columns_words(*table);
   }
   return rows;
 }
 
-result<std::vector<answer_row>> split_text(const tool_query& query, std::string_view answer) {
+std::vector<answer_row> split_text(answer_reader& reader, const tool_query& query,
+                                   std::string_view answer) {
   std::vector<answer_row> rows;
-  const std::regex each(query.each);
+  const auto each = pattern_of(query.each);
   for (const auto line : split_lines(answer)) {
-    // The library's matcher recurses per character: the line is cut before it sees it.
-    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
-    std::smatch match;
-    if (!std::regex_search(text, match, each))
+    reader.field = "each";
+    const auto match = reader.search(each, line);
+    if (!match.found)
       continue;
     const auto captured = [&](const std::string& at) -> std::optional<std::string> {
       std::size_t group = 0;
       std::from_chars(at.data(), at.data() + at.size(), group);
-      return group < match.size() ? std::optional(match[group].str()) : std::nullopt;
+      return group < match.groups.size() ? std::optional(match.groups[group]) : std::nullopt;
     };
-    add_row(query, captured, rows);
+    add_row(reader, query, captured, rows);
   }
   return rows;
 }
 
 /// Each block goes on to the next line that `each` matches; what comes before the first is none.
-result<std::vector<answer_row>> split_blocks(const tool_query& query, std::string_view answer) {
+std::vector<answer_row> split_blocks(answer_reader& reader, const tool_query& query,
+                                     std::string_view answer) {
   std::vector<std::string> blocks;
   std::vector<answer_row> rows;
-  const std::regex each(query.each);
+  const auto each = pattern_of(query.each);
   std::size_t lines = 0;
+  reader.field = "each";
   for (const auto line : split_lines(answer)) {
-    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
-    if (std::regex_search(text, each)) {
+    if (reader.search(each, line).found) {
       if (blocks.size() > limits::plugin_devices_max)
         break;
       blocks.emplace_back();
       lines = 0;
     }
     if (!blocks.empty() && lines++ < limits::block_lines_max)
-      blocks.back() += text + "\n";
+      blocks.back().append(line.substr(0, limits::pattern_line_bytes_max)) += '\n';
   }
   for (const auto& block : blocks)
     add_row(
-        query, [&](const std::string& at) { return matched(at, block); }, rows);
+        reader, query, [&](const std::string& at) { return matched(reader, at, block); }, rows);
   return rows;
 }
 
@@ -426,7 +499,7 @@ std::optional<std::string> folder_text(const std::string& folder, std::string_vi
   return text && text->empty() ? std::nullopt : std::move(text);
 }
 
-result<std::vector<answer_row>> read_folders(const tool_query& query) {
+result<std::vector<answer_row>> read_folders(answer_reader& reader, const tool_query& query) {
   glob_t found{};
   const int status = ::glob(query.each.c_str(), GLOB_ERR, nullptr, &found);
   std::vector<std::string> folders(found.gl_pathv, found.gl_pathv + found.gl_pathc);
@@ -440,18 +513,19 @@ result<std::vector<answer_row>> read_folders(const tool_query& query) {
   std::vector<answer_row> rows;
   for (const auto& folder : folders) {
     const auto read = [&](const std::string& at) { return folder_text(folder, at); };
-    add_row(query, read, rows);
+    add_row(reader, query, read, rows);
   }
   return rows;
 }
 
-result<std::vector<answer_row>> split(const tool_query& query, std::string_view answer) {
+result<std::vector<answer_row>> split(answer_reader& reader, const tool_query& query,
+                                      std::string_view answer) {
   switch (query.parse) {
-  case answer_format::json: return split_json(query, answer);
-  case answer_format::csv: return split_csv(query, answer);
-  case answer_format::text: return split_text(query, answer);
-  case answer_format::sysfs: return read_folders(query);
-  case answer_format::blocks: return split_blocks(query, answer);
+  case answer_format::json: return split_json(reader, query, answer);
+  case answer_format::csv: return split_csv(reader, query, answer);
+  case answer_format::text: return split_text(reader, query, answer);
+  case answer_format::sysfs: return read_folders(reader, query);
+  case answer_format::blocks: return split_blocks(reader, query, answer);
   }
   return bad_answer("unknown format");
 }
@@ -479,13 +553,13 @@ std::optional<std::size_t> remove_nameless(std::vector<answer_row>& rows) {
 } // namespace
 
 result<std::vector<answer_row>> split_answer(const tool_query& query, std::string_view answer,
-                                             std::string* left_out) {
-  result<std::vector<answer_row>> rows{std::vector<answer_row>{}};
-  try {
-    rows = split(query, answer);
-  } catch (const std::regex_error& problem) { // Too much for the matcher.
-    return bad_answer(std::string("pattern failed: ") + problem.what());
-  }
+                                             std::string* left_out, std::string* preface) {
+  answer_reader reader{"each"};
+  auto rows = split(reader, query, answer);
+  if (!reader.given_up.empty())
+    return bad_answer(reader.given_up);
+  if (preface != nullptr)
+    *preface = reader.preface;
   if (!rows)
     return rows;
   if (rows->size() > limits::plugin_devices_max)

@@ -26,9 +26,13 @@ struct answer_row {
 /// id is left out and said there while others have one; of readings it would be no longer known
 /// which device has none. A table with a header line has to have the columns of `id` and of
 /// `where`, and no row shorter than the header. Errors (`plugin_answer`) say which row and field,
-/// or show the start of an answer that could not be read.
-[[nodiscard]] result<std::vector<answer_row>>
-split_answer(const tool_query& query, std::string_view answer, std::string* left_out = nullptr);
+/// or show the start of an answer that could not be read, or which field's pattern was given up on
+/// which line. Lines in front of an answer's JSON (up to limits::json_preface_bytes_max) are passed
+/// over, and their words are put into `preface`.
+[[nodiscard]] result<std::vector<answer_row>> split_answer(const tool_query& query,
+                                                           std::string_view answer,
+                                                           std::string* left_out = nullptr,
+                                                           std::string* preface = nullptr);
 
 /// Which devices of a probe have no model, which compilers and spec sheets go by, in words; empty =
 /// all have one. A vendor's tool may call it something else since its last version.

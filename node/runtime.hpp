@@ -43,6 +43,12 @@ struct session_stats {
   std::optional<std::uint64_t> engine_requests = std::nullopt;
   std::int64_t engine_told_us = 0;
   std::string engine_lacks = {}; ///< Gauges that its plugin names and it does not have, in words.
+  /// Of a request's stages at servers of their own (encode, prefill): answers that came without
+  /// one, why the last one did (empty once the stage did its part again), and whether one is given
+  /// up.
+  std::uint64_t stages_missed_total = 0;
+  std::string stage_missed = {};
+  bool stage_given_up = false;
 };
 
 /// One loaded instance. Destroying it unloads: attempts still running end with `attempt_aborted`.

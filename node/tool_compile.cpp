@@ -6,6 +6,7 @@
 #include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -14,7 +15,6 @@
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
-#include <regex>
 
 namespace consort::node {
 
@@ -243,15 +243,12 @@ private:
 
   /// Compiles the patterns and writes the config file.
   std::optional<error> prepare(const std::string& folder, const child_spec& spec) {
-    try {
-      if (!rule_.progress.empty())
-        progress_pattern_ = std::regex(rule_.progress);
-      if (rule_.quality.what == quality_source::kind::lines)
-        quality_pattern_ = std::regex(rule_.quality.text);
-      failures_.emplace(rule_.failures);
-    } catch (const std::regex_error& problem) {
-      return error{recovery::bug, "plugin_json", problem.what()};
-    }
+    const bool by_lines = rule_.quality.what == quality_source::kind::lines;
+    if (!take_pattern(rule_.progress, progress_pattern_)
+        || !take_pattern(by_lines ? rule_.quality.text : "", quality_pattern_))
+      return error{recovery::bug, "plugin_json",
+                   rule_.profile.compiler + ": `progress` or `quality` is no regular expression"};
+    failures_.emplace(rule_.failures);
     if (rule_.interface != build_interface::config)
       return std::nullopt;
     const auto source = folder + "/" + rule_.config_template;
@@ -269,14 +266,33 @@ private:
       log_ << line << '\n';
       logged_ += line.size() + 1;
     }
-    // The library's matcher recurses per character: the line is cut before it sees it.
-    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
-    std::smatch match;
-    failures_->hear(text);
-    if (quality_pattern_ && std::regex_search(text, match, *quality_pattern_))
-      keep_quality(quality_, match[1].str(), match[2].str());
-    if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
-      advance(match[1].str()); // Last: the handler may destroy this object.
+    if (const auto given_up = failures_->hear(line); !given_up.empty())
+      spdlog::warn("{}: {}", rule_.profile.compiler, given_up);
+    if (const auto match = heard_by(quality_pattern_, "quality", line); match.found)
+      keep_quality(quality_, match.groups[1], match.groups[2]);
+    if (const auto match = heard_by(progress_pattern_, "progress", line); match.found)
+      advance(match.groups[1]); // Last: the handler may destroy this object.
+  }
+
+  /// Returns: false where `text` is no pattern; an empty one is none, and that is well.
+  static bool take_pattern(const std::string& text, std::optional<pattern>& into) {
+    if (text.empty())
+      return true;
+    auto made = pattern::compile(text);
+    if (made)
+      into = *std::move(made);
+    return made.ok();
+  }
+
+  /// A pattern that was given up is said once and tried no more: figures are lost, no build.
+  pattern_match heard_by(std::optional<pattern>& wanted, const char* field,
+                         std::string_view line) const {
+    auto match = wanted ? wanted->search(line) : pattern_match{};
+    if (match.gave_up) {
+      spdlog::warn("{}: {}: {}", rule_.profile.compiler, field, given_up_words(line));
+      wanted.reset();
+    }
+    return match;
   }
 
   void advance(const std::string& percent) {
@@ -339,7 +355,7 @@ private:
   const std::map<std::string, std::string> values_;
   std::function<void(std::uint32_t)> progress_;
   std::function<void(result<compile_outcome>)> finished_;
-  std::optional<std::regex> progress_pattern_, quality_pattern_;
+  std::optional<pattern> progress_pattern_, quality_pattern_;
   std::optional<failure_rules<failure_rule>> failures_; ///< Once it is prepared.
   std::ofstream log_;
   std::size_t logged_ = 0; ///< Bytes.

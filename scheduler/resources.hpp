@@ -201,6 +201,7 @@ struct engine_counters {
   std::uint64_t steps = 0;             ///< Decoded batches.
   std::uint64_t cancelled = 0;         ///< Requests that were stopped.
   std::uint32_t sequences_running = 0; ///< At this moment.
+  std::uint64_t stages_missed = 0; ///< Requests that a server of a stage did not do its part of.
   friend bool operator==(const engine_counters&, const engine_counters&) = default;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_attempt.hpp"
 
+#include "links/channel.hpp"
 #include "node/runtimes/believed_usage.hpp"
 #include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/kv_transfer.hpp"
@@ -9,6 +10,9 @@
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_errors.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
 #include <cassert>
 #include <ctime>
 
@@ -147,29 +151,61 @@ task<void> server_attempt::refuse(unsigned status) {
 /// tells the last server where its KV cache is. Returns: whether that one is to be asked.
 task<bool> server_attempt::stages(server_request& asked) {
   if (const auto shown = encoder_ ? encode_body(asked.body) : std::nullopt)
-    if (!co_await stage(*encoder_, asked.path, *shown))
+    if (!co_await stage(*encoder_, how_.encoding, asked.path, *shown))
       co_return false;
   if (!first_ || stopped_)
     co_return !stopped_;
-  const auto said = co_await stage(*first_, asked.path, prefill_body(asked.body));
+  const auto said = co_await stage(*first_, how_.prefilling, asked.path, prefill_body(asked.body));
   if (said && !stopped_)
     asked.body = decode_body(asked.body, *said);
   co_return said && !stopped_;
 }
 
-/// Asks the server of one stage. Returns: its answer; nothing in it where it failed for its own
-/// sake, and then the next stage does its work, too; an error once the attempt has ended.
-task<result<std::string>> server_attempt::stage(server_http& at, const std::string& path,
-                                                const std::string& body) {
-  const auto status = co_await at.ask(path, body, how_.spec.silence_us, taken());
-  if (stopped_ || !status)
+/// Asks the server of one stage, if it is worth it. Returns: its answer; nothing in it where it
+/// failed for its own sake, and then the next stage does its work, too; an error once the attempt
+/// has ended.
+task<result<std::string>> server_attempt::stage(server_http& at, stage_watch& watch,
+                                                const std::string& path, const std::string& body) {
+  if (!watch.may_ask(links::steady_now_us())) {
+    how_.staged();
     co_return std::string();
-  auto said = co_await at.read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
-  if (*status == 200)
+  }
+  auto said = co_await ask_stage(at, watch, path, body);
+  how_.staged();
+  co_return said;
+}
+
+task<result<std::string>> server_attempt::ask_stage(server_http& at, stage_watch& watch,
+                                                    const std::string& path,
+                                                    const std::string& body) {
+  const auto patience
+      = std::min(stage_wait(body.size(), how_.prefill_tokens_per_s), how_.spec.silence_us);
+  const auto status = co_await at.ask(path, body, patience, taken());
+  std::string said;
+  if (!stopped_ && status)
+    said = co_await at.read_text(limits::server_refusal_bytes_max,
+                                 std::min(patience, limits::server_answer_us));
+  if (stopped_) {
+    watch.left();
+    co_return std::string();
+  }
+  // A page of somebody else's is no answer, whatever its status.
+  const bool good = status && *status == 200 && read_server_json(said).is_object();
+  if (good) {
+    watch.answered();
     co_return said;
-  auto judged = judge_refusal(*status, said);
-  if (judged.failure.action != recovery::refuse)
+  }
+  auto judged = status && *status != 200 ? judge_refusal(*status, said) : attempt_aborted{};
+  if (!status || *status == 200 || judged.failure.action != recovery::refuse) {
+    const auto why = !status          ? status.failure().message
+                     : *status == 200 ? "its answer is no JSON object"
+                                      : judged.failure.message;
+    watch.failed(links::steady_now_us(), why,
+                 status && *status != 200 ? read_retry_after(at.headers(), std::time(nullptr))
+                                          : std::nullopt);
     co_return std::string();
+  }
+  watch.answered();
   const auto why = judged.failure;
   deliver({std::move(judged)});
   co_return why;

@@ -9,6 +9,7 @@
 
 #include "node/runtimes/server_dialect.hpp"
 #include "node/runtimes/server_http.hpp"
+#include "node/runtimes/stage_watch.hpp"
 
 #include <atomic>
 
@@ -27,6 +28,10 @@ struct server_call {
   /// nobody knows.
   std::function<std::uint64_t(const token_usage&)> bill;
   std::function<void(const token_usage&)> doubt; ///< Called with a usage that cannot be true.
+  stage_watch& encoding;                         ///< Whether the stages are worth asking.
+  stage_watch& prefilling;
+  std::uint64_t prefill_tokens_per_s; ///< As declared of the device; 0 = unknown.
+  std::function<void()> staged;       ///< Called when one of these has changed.
 };
 
 /// What an answer's head says beside the answer.
@@ -53,8 +58,10 @@ public:
 private:
   links::task<void> relay(const attempt_body& body);
   links::task<bool> stages(server_request& asked);
-  links::task<result<std::string>> stage(server_http& at, const std::string& path,
-                                         const std::string& body);
+  links::task<result<std::string>> stage(server_http& at, stage_watch& watch,
+                                         const std::string& path, const std::string& body);
+  links::task<result<std::string>> ask_stage(server_http& at, stage_watch& watch,
+                                             const std::string& path, const std::string& body);
   links::task<void> refuse(unsigned status);
   [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);

@@ -181,6 +181,8 @@ result<done> server_link::find_server() {
       return found.failure();
     *stage = *std::move(found);
     (*stage)->base = spec_->base;
+    (encodes ? encoding_ : prefilling_)
+        .place(links::format_address({(*stage)->host, (*stage)->port}));
   }
   return take_key();
 }
@@ -341,7 +343,8 @@ void server_link::exited(const child_exit& end) {
 
 void server_link::heard(const std::string& line) {
   log_.feed(without_key(line, at_.key) + "\n");
-  failures_.hear(line);
+  if (const auto given_up = failures_.hear(line); !given_up.empty())
+    spdlog::warn("{}: plugin {}: runtime/{}", wanted_.device.id.value, spec_->plugin, given_up);
 }
 
 /// The plugin's own word on it. What was served once is no artifact to be built anew.
@@ -472,7 +475,11 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                               ? std::function<std::uint64_t(const token_usage&)>()
                               : [link = self.get(), price](
                                     const token_usage& used) { return link->bill(*price, used); },
-                          [link = self.get()](const token_usage& said) { link->doubt(said); }};
+                          [link = self.get()](const token_usage& said) { link->doubt(said); },
+                          self->encoding_,
+                          self->prefilling_,
+                          self->wanted_.device.spec.prefill_tokens_per_s,
+                          [link = self.get()] { link->note_stages(); }};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -555,6 +562,19 @@ void server_link::heed(const server_word& word) {
   closed_until_ = closed > 0 ? now + closed : 0;
 }
 
+/// What its stages have come to: a change is logged, the rest is told with its figures.
+void server_link::note_stages() {
+  for (auto* watch : {&encoding_, &prefilling_})
+    if (const auto news = watch->take_news(); !news.empty())
+      spdlog::log(watch->given_up() ? spdlog::level::warn : spdlog::level::info, "{}: {}",
+                  wanted_.device.id.value, server_message(std::string_view(news)));
+  const std::lock_guard lock(stats_mutex_);
+  stats_.stages_missed_total = encoding_.missed_total() + prefilling_.missed_total();
+  stats_.stage_missed = server_message(
+      std::string_view(prefilling_.missed().empty() ? encoding_.missed() : prefilling_.missed()));
+  stages_given_up_until_ = std::max(encoding_.told_until(), prefilling_.told_until());
+}
+
 /// What it came to, for the limits.
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
   if (const auto& usage = ended.usage())
@@ -607,6 +627,7 @@ session_stats server_link::stats() const {
     out.engine_told_us = gauged_at_;
   }
   out.engine_lacks = lacks_;
+  out.stage_given_up = now < stages_given_up_until_;
   if (closed_until_ > now)
     out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
   return out;

@@ -91,6 +91,7 @@ private:
   links::task<std::optional<time_us>> admit(const std::shared_ptr<server_attempt>& running,
                                             std::uint64_t tokens);
   void heed(const server_word& word);
+  void note_stages();
   void account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens);
   std::uint64_t bill(const token_price& price, const token_usage& used);
   void doubt(const token_usage& said);
@@ -120,6 +121,7 @@ private:
   std::unique_ptr<server_http> measuring_; ///< Its gauges.
   server_address at_;
   std::optional<server_address> encode_, prefill_; ///< Of stages that others do.
+  stage_watch encoding_{"encode"}, prefilling_{"prefill"};
   std::optional<error> unready_;                ///< Why it could not even be asked, the last time.
   std::string last_answer_;                     ///< To whether it is ready, for people.
   std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
@@ -138,9 +140,10 @@ private:
   std::optional<engine_gauges> gauges_;
   std::string lacks_; ///< Gauges that it does not have, as of the latest reading.
   time_us gauged_at_ = 0;
-  std::uint64_t ours_then_ = 0; ///< Attempts of ours when they were read.
-  time_us closed_until_ = 0;    ///< It takes nothing before.
-  std::uint64_t cost_rest_ = 0; ///< 1e-12 of the currency unit, less than a micro.
+  std::uint64_t ours_then_ = 0;       ///< Attempts of ours when they were read.
+  time_us closed_until_ = 0;          ///< It takes nothing before.
+  time_us stages_given_up_until_ = 0; ///< One of its stages is, and told as that.
+  std::uint64_t cost_rest_ = 0;       ///< 1e-12 of the currency unit, less than a micro.
 };
 
 } // namespace consort::node

@@ -198,6 +198,21 @@ TEST_F(RealDevice, AnEngineThatDoesNotUseItIsEndedNamedAndNotTriedAgain) {
   EXPECT_EQ(controls_->runtime.openings.size(), 1u);
 }
 
+TEST_F(RealDevice, AStageThatIsGivenUpDegradesIt) {
+  controls_->reading.utilization_pm = 400;
+  join();
+  order(load());
+  const auto session = std::make_shared<node::fake_session>();
+  controls_->runtime.openings.back().opened(std::shared_ptr<node::runtime_session>(session));
+  session->stage_missed = "prefill server h:1 not reached: answers come without it (refused)";
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(last_reading().health, device_health::degraded);
+  EXPECT_EQ(last_reading().health_reason, session->stage_missed);
+  session->stage_missed.clear();
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(last_reading().health, device_health::healthy);
+}
+
 TEST_F(RealDevice, AnEngineThatUsesItIsLeftAlone) {
   controls_->reading.utilization_pm = 400;
   join();

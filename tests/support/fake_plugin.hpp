@@ -20,12 +20,15 @@ public:
     now.capacity.sequences.value = 4;
     now.tokens_generated_total = tokens;
     now.sequences_running = running;
+    now.stage_given_up = !stage_missed.empty();
+    now.stage_missed = stage_missed;
     return now;
   }
   [[nodiscard]] runtime_capabilities capabilities() const override { return {}; }
 
   std::uint64_t tokens = 0;  ///< What its counter says.
   std::uint32_t running = 0; ///< The same, of sequences.
+  std::string stage_missed;  ///< Why one of its stages is given up; empty = none is.
   std::vector<attempt_id> submitted;
   std::vector<attempt_id> cancelled;
   std::vector<std::shared_ptr<attempt_sink>> sinks;

@@ -205,6 +205,7 @@ with_cluster('the operator view', {}, async (check, cluster) => {
       'engine_tokens_total',
       'engine_steps_total',
       'engine_cancelled_total',
+      'engine_stages_missed_total',
       'engine_sequences_running',
     ])
       assert.match(text, new RegExp(`^consort_${name}[ {]`, 'm'), name);

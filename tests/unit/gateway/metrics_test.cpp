@@ -72,7 +72,7 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   device.alive = true;
   device.reading.power_mw = 12'500;
   device.reading.utilization_pm = 250;
-  device.reading.engine = engine_counters{100, 40, 3, 2};
+  device.reading.engine = engine_counters{100, 40, 3, 2, 7};
   device.reading.cost_micros = 2'500'000;
   device.reading.energy_mj = 9'000;
   device.reading.charged_mj = 2'500;
@@ -102,6 +102,7 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   EXPECT_TRUE(has(text, "consort_engine_steps_total{device=\"local/npu0\"} 40"));
   EXPECT_TRUE(has(text, "consort_engine_cancelled_total{device=\"local/npu0\"} 3"));
   EXPECT_TRUE(has(text, "consort_engine_sequences_running{device=\"local/npu0\"} 2"));
+  EXPECT_TRUE(has(text, "consort_engine_stages_missed_total{device=\"local/npu0\"} 7"));
   EXPECT_TRUE(has(text, "consort_cost_total{device=\"local/npu0\"} 2.5"));
   EXPECT_FALSE(has(text, "consort_engine_tokens_total{device=\"local/npu1\"}")) << "none ran yet";
   EXPECT_TRUE(has(text, "consort_energy_joules_total{device=\"local/npu0\"} 9"));

@@ -49,6 +49,18 @@ TEST(FailureRules, TheFirstThatFitsCounts) {
   EXPECT_EQ(means(cut.c_str(), &one), -1) << "of a line no more than that is looked at";
 }
 
+TEST(FailureRules, OneThatIsGivenUpIsSaidOnceAndTheOthersCount) {
+  const std::vector<start_failure_rule> rules{{std::nullopt, "^(a+)+$", start_failure::rebuild},
+                                              {std::nullopt, "stale", start_failure::refuse}};
+  failure_rules<start_failure_rule> heard(rules);
+  const auto endless = std::string(44, 'a') + "!";
+  EXPECT_EQ(heard.hear(endless).rfind("failures/0/match: its regular expression", 0), 0U);
+  EXPECT_EQ(heard.hear(endless), "");
+  EXPECT_EQ(heard.hear("stale"), "");
+  const auto one = ended(1);
+  EXPECT_EQ(heard.fits(&one), &rules[1]);
+}
+
 plugin_document document_of(const std::string& vendor) {
   auto document
       = load_plugin_json((fs::path(CONSORT_SOURCE_DIR) / "node/plugins" / vendor).string());

@@ -76,6 +76,52 @@ TEST(ProbeAnswer, MatchesLinesOfText) {
             limits::plugin_text_bytes_max);
 }
 
+TEST(ProbeAnswer, APatternThatBacktracksWithoutEndIsNamedWithItsLine) {
+  const auto bad = "dev1 M1 " + std::string(44, 'a') + "!\n";
+  std::string many;
+  for (int i = 0; i < 1'000; ++i)
+    many += bad; // One is enough: the answer costs no more than its first such line.
+  const auto each = query_of(R"json("parse": "text", "each": "^(dev[0-9]+) (M1) (a+)+$",)json",
+                             "\"1\"", "\"2\"");
+  const auto said = split_answer(each, many).failure().message;
+  EXPECT_EQ(said.rfind("each: its regular expression needs more than", 0), 0U) << said;
+  EXPECT_NE(said.find("`dev1 M1 aaa"), std::string::npos) << said;
+  const auto field = query_of("", R"({"at": "/id", "match": "^(a+)+$"})", "\"/id\"");
+  const auto json = R"([{"id": ")" + std::string(44, 'a') + "!\"}]";
+  const auto named = split_answer(field, json);
+  ASSERT_FALSE(named.ok());
+  EXPECT_EQ(named.failure().message.rfind("id: its regular", 0), 0U) << named.failure().message;
+}
+
+TEST(ProbeAnswer, PassesOverWordsInFrontOfJson) {
+  const auto query = query_of("", "\"/id\"", "\"/id\"");
+  const auto words_of = [&](const std::string& answer) {
+    std::string words;
+    const auto rows = split_answer(query, answer, nullptr, &words);
+    return rows ? std::to_string(rows->size()) + ": " + words : rows.failure().message;
+  };
+  const std::string list = "[{\"id\": \"a\"}]";
+  EXPECT_EQ(words_of(list), "1: ");
+  EXPECT_EQ(words_of("WARNING: no group\n" + list), "1: WARNING: no group");
+  EXPECT_EQ(words_of("[WARN] no group\n" + list), "1: [WARN] no group");
+  EXPECT_NE(words_of("no group " + list).find("not JSON"), std::string::npos)
+      << "a line of its own, or it is none";
+  EXPECT_NE(words_of("WARNING\n{\"id\": ").find("not JSON at byte 1"), std::string::npos);
+  const auto lines = [](std::size_t count) {
+    std::string made;
+    for (std::size_t i = 0; i < count; ++i)
+      made += "[WARN]\n";
+    return made;
+  };
+  EXPECT_EQ(words_of(lines(limits::json_beginnings_max - 1) + list).substr(0, 3), "1: ");
+  EXPECT_NE(words_of(lines(limits::json_beginnings_max) + list).find("not JSON"),
+            std::string::npos);
+  const auto preface = [](std::size_t bytes) { return std::string(bytes - 1, 'w') + "\n"; };
+  EXPECT_EQ(words_of(preface(limits::json_preface_bytes_max - 1) + list).substr(0, 3), "1: ");
+  EXPECT_NE(words_of(preface(limits::json_preface_bytes_max) + list).find("not JSON"),
+            std::string::npos);
+}
+
 TEST(ProbeAnswer, ReadsFilesOfFolders) {
   const temp_folder folder;
   folder.write("card0/serial", "S0\nmore\n");

@@ -4,6 +4,7 @@
 #include "tests/unit/node/server_fixture.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <gmock/gmock.h>
 
 namespace consort::node::test {
@@ -45,6 +46,47 @@ TEST_F(ServerRuntime, TheSecondPrefillsWhereTheFirstIsNotThere) {
   const auto loaded = attach(second);
   ASSERT_TRUE(loaded);
   EXPECT_TRUE(std::holds_alternative<attempt_completed>(submit(loaded, 1)->wait_end().back()));
+}
+
+TEST_F(ServerRuntime, AStageThatHangsIsWaitedForShortlyAndThenLeftAlone) {
+  const test_server first({{"POST /v1/completions", no_answer()}});
+  const test_server second({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.prefill_url = first.url();
+  const auto loaded = attach(second);
+  ASSERT_TRUE(loaded);
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 1; i <= limits::stage_failures_max + 1; ++i)
+    EXPECT_TRUE(std::holds_alternative<attempt_completed>(
+        submit(loaded, static_cast<std::uint64_t>(i))->wait_end().back()));
+  const auto took = std::chrono::steady_clock::now() - began;
+  EXPECT_LT(took,
+            std::chrono::microseconds((limits::stage_failures_max + 2) * limits::stage_wait_us));
+  EXPECT_EQ(first.seen().size(), static_cast<std::size_t>(limits::stage_failures_max));
+  const auto now = loaded->stats();
+  EXPECT_TRUE(now.stage_given_up);
+  EXPECT_THAT(now.stage_missed, HasSubstr("prefill server 127.0.0.1:"));
+  EXPECT_THAT(now.stage_missed, HasSubstr("answers come without it"));
+  EXPECT_EQ(now.stages_missed_total, static_cast<std::uint64_t>(limits::stage_failures_max) + 1);
+}
+
+TEST_F(ServerRuntime, AStageThatIsNoneOrFullIsToldAndItsWordKept) {
+  const test_server second({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  auto full = json_answer(R"({"error": {"message": "too many"}})", 429);
+  full.headers["Retry-After"] = "60";
+  auto page = canned_answer{};
+  page.body = "<html>welcome</html>";
+  for (const auto& answer : {json_answer("{}", 404), page, full}) {
+    const test_server first({{"POST /v1/completions", answer}});
+    spec.prefill_url = first.url();
+    const auto loaded = attach(second);
+    ASSERT_TRUE(loaded);
+    for (const int number : {1, 2})
+      submit(loaded, static_cast<std::uint64_t>(number))->wait_end();
+    EXPECT_EQ(loaded->stats().stages_missed_total, 2U) << answer.status;
+    EXPECT_THAT(loaded->stats().stage_missed, HasSubstr("not reached"));
+    EXPECT_EQ(loaded->stats().stage_given_up, answer.status == 429);
+    EXPECT_EQ(first.seen().size(), answer.status == 429 ? 1U : 2U);
+  }
 }
 
 std::shared_ptr<attempt_recorder> submit_picture(const session_ref& to) {

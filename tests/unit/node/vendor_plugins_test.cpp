@@ -199,6 +199,19 @@ TEST(VendorPlugins, AmdSmiSpeaksInEveryShape) {
   }
 }
 
+TEST(VendorPlugins, AmdSmiMayWarnBeforeItsAnswer) {
+  const auto document = document_in("amd");
+  for (const auto* shape : {"new", "old"}) {
+    const auto name = "probe-mi300x-warns-" + std::string(shape) + ".json";
+    const auto text = test::read_file(shipped / "amd" / "fixtures" / name);
+    std::string words;
+    const auto rows = split_answer(document.probe, text, nullptr, &words);
+    ASSERT_TRUE(rows.ok()) << shape << ": " << rows.failure().message;
+    EXPECT_EQ(figure_of(row_of(*rows, "0000:0e:00.0"), "memory_bytes"), 196'592LL << 20) << shape;
+    EXPECT_EQ(words.rfind("WARNING: User is missing", 0), 0U) << words;
+  }
+}
+
 TEST(VendorPlugins, AscendTablesOfBothShapes) {
   const auto document = document_in("ascend");
   const auto with_hbm = recorded("ascend", "telemetry-24.1.0-910b.txt", *document.telemetry);
