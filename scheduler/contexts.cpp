@@ -53,8 +53,9 @@ bool may_have_more(const core_state& s, const model_state& model, const option& 
   const auto pair = model.pairs.find(by.device);
   const bool fails = pair != model.pairs.end() && s.pairs[pair->second].load_failures > 0;
   return by.removed_by == filter_id::passed && takes_work(s, by.device) && !fails
-         && std::none_of(loaded.begin(), loaded.end(),
-                         [&](const auto* one) { return same_kind(*one, s.devices[by.device].spec); });
+         && std::none_of(loaded.begin(), loaded.end(), [&](const auto* one) {
+              return same_kind(*one, s.devices[by.device].spec);
+            });
 }
 
 /// Its prompt, as estimated, and the answer that it asks for; at least one token of that. What is
