@@ -196,6 +196,7 @@ task<result<std::string>> server_attempt::ask_stage(server_http& at, stage_watch
     co_return said;
   }
   auto judged = status && *status != 200 ? judge_refusal(*status, said) : attempt_aborted{};
+  judged.failure.message = without_key(std::move(judged.failure.message), how_.at.key);
   if (!status || *status == 200 || judged.failure.action != recovery::refuse) {
     const auto why = !status          ? status.failure().message
                      : *status == 200 ? "its answer is no JSON object"
