@@ -34,8 +34,8 @@ std::optional<std::string> plain_format(const std::string& path) {
                     && std::all_of(ending.begin(), ending.end(), [](unsigned char c) {
                          return std::isalnum(c) != 0 && std::isupper(c) == 0;
                        });
-  const auto magic = read_file_head(path, 4).value_or("");
-  return word && ending != "gguf" && magic != "GGUF" ? std::optional(ending) : std::nullopt;
+  const auto head = read_file_head(path, 4).value_or("");
+  return word && ending != "gguf" && head != "GGUF" ? std::optional(ending) : std::nullopt;
 }
 
 /// A file that only its plugin understands: nothing is known of it but its digest and size.

@@ -86,7 +86,7 @@ bool is_pointer(const std::string& text) {
 
 /// A name, `{"at", "label", "unit"}`, or a list of those.
 std::vector<metric_source> read_sources(json_file& file, json_section& section,
-                                        const std::string& name, bool json) {
+                                        const std::string& name, bool by_pointer) {
   std::vector<metric_source> sources;
   const auto* value = section.find(name);
   if (value == nullptr)
@@ -103,7 +103,7 @@ std::vector<metric_source> read_sources(json_file& file, json_section& section,
       source.divide = inner.word("unit", {"ratio", "%"}, 0) == 0 ? 1 : 100;
       inner.finish();
     }
-    if (json && !is_pointer(source.at))
+    if (by_pointer && !is_pointer(source.at))
       file.fail(pointer, "expected a JSON pointer such as /numActiveRequests");
     sources.push_back(std::move(source));
   };
