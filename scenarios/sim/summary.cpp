@@ -24,7 +24,7 @@ struct percentile_name {
 constexpr std::array<percentile_name, 4> percentiles{
     {{"p50", 500}, {"p90", 900}, {"p99", 990}, {"max", 1'000}}};
 /// Of devices, as their ids begin.
-constexpr std::array<const char*, 6> kinds{"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
+constexpr std::array<const char*, 6> kinds_served{"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
 constexpr std::array<const char*, 3> spans{"ttft", "itl", "e2e"};
 
 std::string text(const char* format, double number) {
@@ -143,7 +143,7 @@ const std::vector<std::string>& summary_metrics() {
                  "e2e_mean_ms", "energy_wh", "energy_requests_wh", "energy_idle_wh",
                  "joules_per_token", "power_max_w", "money", "remote_money"});
     made.insert(made.end(), {"build_s", "build_max_s"});
-    for (const auto* kind : kinds)
+    for (const auto* kind : kinds_served)
       made.push_back(first_served_name(kind));
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
