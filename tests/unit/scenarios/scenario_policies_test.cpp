@@ -11,7 +11,7 @@ namespace {
 
 /// Line 2 holds the scheduler's section, 3 what else says `more`, 5 the model, 7 the workload.
 std::string text_of(const std::string& scheduler, const std::string& more = {},
-                    const std::string& model = {}, const std::string& work = {}) {
+                    const std::string& model = {}, const std::string& workload = {}) {
   return R"({ "name": "own", "duration": "10s", "seed": 5,
 "scheduler": )"
          + scheduler + R"(,
@@ -21,7 +21,7 @@ std::string text_of(const std::string& scheduler, const std::string& more = {},
                    "replicas_min": 3)"
          + model + R"( } },
 "workload": [{ "poisson": "8/s", "input": 20, "output": 30)"
-         + work + R"( }] })";
+         + workload + R"( }] })";
 }
 
 constexpr const char* night = R"({ "profiles": {
@@ -34,7 +34,7 @@ scenario plan_of(const std::string& text) {
   return plan ? *plan : scenario{};
 }
 
-std::string refusal_of(const std::string& text) {
+std::string policies_refused(const std::string& text) {
   const auto plan = parse_scenario(text, "s.json");
   return plan ? "nothing" : plan.failure().message;
 }
@@ -80,7 +80,7 @@ class PolicyRefusal : public testing::TestWithParam<refusal_case> {};
 
 TEST_P(PolicyRefusal, NamesFileLineFieldAndTheNearestName) {
   const auto& [scheduler, more, expected] = GetParam();
-  const auto said = refusal_of(text_of(scheduler, more));
+  const auto said = policies_refused(text_of(scheduler, more));
   EXPECT_TRUE(said.starts_with(expected)) << said;
 }
 
@@ -119,12 +119,12 @@ INSTANTIATE_TEST_SUITE_P(
                      "s.json:2: scheduler.tenant_policy: requests of a scenario have no tenant"}));
 
 TEST(ScenarioPolicies, ModelsAndWorkloadsNameNoUnknownOne) {
-  EXPECT_TRUE(refusal_of(text_of(night, {}, R"(, "policy": "nigth")"))
+  EXPECT_TRUE(policies_refused(text_of(night, {}, R"(, "policy": "nigth")"))
                   .starts_with("s.json:8: models.m.policy: unknown policy `nigth` (did you mean "))
-      << refusal_of(text_of(night, {}, R"(, "policy": "nigth")"));
+      << policies_refused(text_of(night, {}, R"(, "policy": "nigth")"));
   for (const auto* word : {"nite", ""}) {
     const auto said
-        = refusal_of(text_of(night, {}, {}, R"(, "policy": ")" + std::string(word) + "\""));
+        = policies_refused(text_of(night, {}, {}, R"(, "policy": ")" + std::string(word) + "\""));
     EXPECT_TRUE(said.starts_with("s.json:9: workload[0].policy: unknown policy")) << said;
   }
 }
@@ -134,7 +134,7 @@ TEST(ScenarioPolicies, MoreThanTheSchedulerTakesAreRefused) {
     std::string made;
     for (std::size_t number = 0; number < count; ++number)
       made += (number == 0 ? "\"p" : ", \"p") + std::to_string(number) + R"(": {"pick": "turn"})";
-    return refusal_of(text_of(R"({ "profiles": { )" + made + " } }"));
+    return policies_refused(text_of(R"({ "profiles": { )" + made + " } }"));
   };
   const auto room = core::profiles_max - core::builtin_profiles().size();
   EXPECT_EQ(so_many(room), "nothing");
@@ -184,8 +184,8 @@ TEST(ScenarioPolicies, ARunSaysWhoHasNotEndedOnceArrivalsAreOver) {
 
 TEST(ScenarioPolicies, AnEngineAloneFollowsNone) {
   const auto refused
-      = [](const std::string& scheduler, const std::string& model, const std::string& work) {
-          return refusal_of(text_of(scheduler, R"("engine_only": true,)", model, work));
+      = [](const std::string& scheduler, const std::string& model, const std::string& workload) {
+          return policies_refused(text_of(scheduler, R"("engine_only": true,)", model, workload));
         };
   EXPECT_EQ(refused("{}", "", ""), "nothing");
   const std::string why = "an `engine_only` run has no scheduler";
@@ -196,7 +196,7 @@ TEST(ScenarioPolicies, AnEngineAloneFollowsNone) {
   for (const auto* poor : {"{}", R"({ "models": 5 })", R"({ "scheduler": 5 })"}) {
     std::string text = poor;
     text.insert(1, R"( "engine_only": true)" + std::string(text == "{}" ? "" : ","));
-    EXPECT_NE(refusal_of(text), "nothing") << text;
+    EXPECT_NE(policies_refused(text), "nothing") << text;
   }
 }
 
