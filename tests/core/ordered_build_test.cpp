@@ -130,7 +130,8 @@ const std::string waits_for_it = "its build waits for a device that is free, whi
                                  "needs: a/npu0 serves storyteller; ";
 const std::string unasked
     = "drain one (consort drain), ask for the build (consort compile), then undrain it";
-const std::string asked = "it begins once one is drained (consort drain), then undrain it";
+const std::string begins_once_drained
+    = "it begins once one is drained (consort drain), then undrain it";
 
 /// What `consort artifacts` has under LAST ERROR of the newer engine.
 std::string told_of_newer(core_fixture& t) {
@@ -156,10 +157,11 @@ TEST(OrderedBuild, ThatNeedsTheDeviceThatServesSaysSo) {
     t.feed(compile_requested{model_name{"storyteller"}, "npu"});
     t.pass_time_renewing(5 * second, {"a"});
     t.expect_empty();
-    EXPECT_EQ(t.noted_times("not built for storyteller yet: " + waits_for_it + asked), times)
+    EXPECT_EQ(t.noted_times("not built for storyteller yet: " + waits_for_it + begins_once_drained),
+              times)
         << "whoever asks is told";
   }
-  EXPECT_EQ(told_of_newer(t), waits_for_it + asked);
+  EXPECT_EQ(told_of_newer(t), waits_for_it + begins_once_drained);
 }
 
 TEST(OrderedBuild, BeginsOnceItsDeviceIsDrained) {

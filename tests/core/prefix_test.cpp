@@ -167,7 +167,7 @@ TEST(Prefix, OneThatIsOnlyBeingReadWasNotForgotten) {
   // Agents of one crew ask at once. The engine begins to read all of their prompts together, and
   // finds for none what the first is about to leave there.
   for (std::uint64_t crew = 0; crew < 8; ++crew) {
-    std::vector<ticket> members;
+    std::vector<grant_ticket> members;
     for (std::uint64_t each = 0; each < 8; ++each)
       members.push_back(t.ask(about(t, {100 + crew, 200 + crew, 300 + crew, 1'000 + each})));
     for (const auto& one : members) {
