@@ -230,7 +230,7 @@ const profile& named(const char* name) {
 
 TEST(Profiles, ScoreAsTheirFormulasSay) {
   EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 119, 40}));
-  EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 28, 70}));
+  EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 42, 70}));
   EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 127, 420}));
   EXPECT_EQ(named("cost").weigh(busy()), (linear_score{8, 7'007, 10'040}));
   EXPECT_EQ(named("hybrid").weigh(busy()), (linear_score{8, 7'127, 10'420}));
