@@ -123,7 +123,7 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
              || line_pays({ahead, slots, blocked_ns + wait_ns},
                           own_end_ns(asked, found.start, begins)
                               - own_end_ns(asked, found.full, pace),
-                          1000 - busy_pm(model, asked.now, each)));
+                          blocked_ns == 0 ? 1000 : 1000 - busy_pm(model, asked.now, each)));
 }
 
 /// The device that it is better to wait for than to begin where it could now; none = it begins.

@@ -118,7 +118,7 @@ TEST_F(SchedulerActor, WritesNothingDownWhileNothingIsSpent) {
   send(node, scheduler, node_envelope(), hello());
   send(node, scheduler, node_envelope(), joined());
   advance(2'000'000);
-  EXPECT_GT(steps_, 0);
+  EXPECT_EQ(mail.answers.size(), 1u) << "it works meanwhile";
   EXPECT_EQ(spendings_, 0);
 }
 

@@ -82,8 +82,7 @@ INSTANTIATE_TEST_SUITE_P(
                     usage_case{{"bench", "-c", "5000"}, "--streams"},
                     usage_case{{"submit", "m", "p", "--max-tokens", "0"},
                                "not in range 1 to 1000000"},
-                    usage_case{{"events", "-n", "5000"}, "-n,--last: "},
-                    usage_case{{"sim", "x.json", "--policy", "fast"}, "fast"}));
+                    usage_case{{"events", "-n", "5000"}, "-n,--last: "}));
 
 TEST(App, EnvironmentNamesAreUpperSnakeOfTheFlag) {
   EXPECT_EQ(environment_name("api-key"), "CONSORT_API_KEY");
