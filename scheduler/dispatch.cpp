@@ -111,7 +111,8 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
   // Whoever waits already is served before it.
   const auto& pace = model.endpoints.pace(found.full.place);
   const auto& room = model.endpoints.room(found.full.place);
-  const auto blocked_ns = startable(room, asked.need) ? 0 : room_in(pace);
+  const bool has_place = startable(room, asked.need); // It only has enough to read.
+  const auto blocked_ns = has_place ? 0 : room_in(pace);
   const auto slots = std::max<std::int64_t>(room.slots, 1);
   const auto each = finish_of(pace).of(asked.need.size) / slots;
   const auto ahead = static_cast<std::int64_t>(model.queue.before(lane_of(s, r)));
@@ -123,7 +124,7 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
              || line_pays({ahead, slots, blocked_ns + wait_ns},
                           own_end_ns(asked, found.start, begins)
                               - own_end_ns(asked, found.full, pace),
-                          blocked_ns == 0 ? 1000 : 1000 - busy_pm(model, asked.now, each)));
+                          has_place ? 1000 : 1000 - busy_pm(model, asked.now, each)));
 }
 
 /// The device that it is better to wait for than to begin where it could now; none = it begins.
