@@ -62,7 +62,7 @@ struct core_config {
                                   ///< e.g. the time of day in microseconds.
   remote_use remote = remote_use::free;
   std::uint64_t remote_budget_micros_per_hour
-      = 0; ///< By predicted time and price; used up: barred until it comes back. 0 = unbounded.
+      = 0; ///< By time and price; used up: barred until it comes back. 0 = unbounded.
   std::uint64_t remote_spent_micros = 0; ///< Of it, by an earlier life: remote_spent_to_keep().
   duration_us remote_spent_age_us = 0;   ///< So long before this life that was said.
   /// So long after the first node a second replica of a minimum waits for another node than one

@@ -109,6 +109,18 @@ bool counts(const core_state& s, index device) {
   return s.config.remote_budget_micros_per_hour != 0 && is_remote(s, device);
 }
 
+/// What so long a stay at an endpoint costs by the hour's price of whichever of its devices is
+/// REMOTE.
+std::int64_t stay_micros(const core_state& s, const endpoint& at, std::int64_t span_ms) {
+  const auto members = stages_of(s, at.device);
+  std::int64_t price = 0;
+  for (const auto one : {at.device, members[0], members[1]}) // Of a plan, whichever is REMOTE.
+    if (one != none && s.devices[one].spec.type == resource_type::remote)
+      price += static_cast<std::int64_t>(
+          std::min(s.devices[one].spec.spec.cost_micros_per_hour, limits::money_micros_max));
+  return price * std::clamp<std::int64_t>(span_ms, 1, hour_ms) / hour_ms + 1;
+}
+
 } // namespace
 
 void charge_remote(core_state& s, index slot, index place, std::int64_t predicted_ns) {
@@ -119,16 +131,10 @@ void charge_remote(core_state& s, index slot, index place, std::int64_t predicte
   if (!counts(s, at.device))
     return;
   refill(s);
-  const auto members = stages_of(s, at.device);
-  std::int64_t price = 0;
-  for (const auto one : {at.device, members[0], members[1]}) // Of a plan, whichever is REMOTE.
-    if (one != none && s.devices[one].spec.type == resource_type::remote)
-      price += static_cast<std::int64_t>(
-          std::min(s.devices[one].spec.spec.cost_micros_per_hour, limits::money_micros_max));
-  const auto span_ms = std::clamp<std::int64_t>(predicted_ns / 1'000'000, 1, hour_ms);
-  r.reserved_micros = tokens_micros(at, r.size.prompt_tokens,
-                                    std::int64_t{r.size.output_tokens} * r.meta.choices);
-  s.remote_left_micros -= price * span_ms / hour_ms + 1 + r.reserved_micros;
+  r.reserved_micros = stay_micros(s, at, predicted_ns / 1'000'000)
+                      + tokens_micros(at, r.size.prompt_tokens,
+                                      std::int64_t{r.size.output_tokens} * r.meta.choices);
+  s.remote_left_micros -= r.reserved_micros;
 }
 
 void settle_remote(core_state& s, index slot) {
@@ -141,7 +147,7 @@ void settle_remote(core_state& s, index slot) {
   // Nobody tells what a stream cost that was cut off: its prompt, and what came of the answer.
   const auto paid
       = r.paid_micros >= 0 ? r.paid_micros : tokens_micros(at, r.size.prompt_tokens, r.tokens);
-  s.remote_left_micros += reserved - paid;
+  s.remote_left_micros += reserved - paid - stay_micros(s, at, (s.now - r.granted_at) / 1000);
 }
 
 } // namespace consort::core

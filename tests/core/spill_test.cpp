@@ -233,6 +233,17 @@ void beside_a_cheap_cpu(core_fixture& t, const device_spec& away) {
   t.finish_load(100);
 }
 
+TEST(Spend, AStayThatWasShorterThanPredictedGivesTheRestBack) {
+  core_fixture t(using_remote(remote_use::free, 3'000));
+  only_away(t, away_spec(72'000'000)); // Half a second of it is 1,000 and a little.
+  for (int at = 0; at < 12; ++at) {
+    const auto granted = ask(t);
+    ASSERT_FALSE(granted.granted.device.value.empty()) << at;
+    t.finish(granted);
+    t.drop_all();
+  }
+}
+
 TEST(Spend, APriceOfTokensIsWeighed) {
   auto config = core_fixture::quiet();
   config.policy = policy_name{"cost"};
